@@ -40,7 +40,7 @@ FROM ${RUNTIME_IMAGE} AS runtime
 LABEL org.opencontainers.image.title="tarsy-db" \
       org.opencontainers.image.description="Creates, checks, prunes and migrates TARSy's alert history" \
       org.opencontainers.image.licenses="Apache-2.0"
-# rustls reads the system's roots from this one file; installing the package would bring openssl along.
+# For `sslrootcert=system`. The package would bring the program openssl along; its library is part of the binary.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/target/dist/tarsy-db /usr/local/bin/tarsy-db
 # The default database is a file in the working directory. Group 0 may write too, because OpenShift runs the

@@ -8,7 +8,6 @@ use std::time::Duration;
 use migration::Revision;
 
 use crate::database::connection::ConnectError;
-use crate::database::failure::transport::UNKNOWN_CA;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::sqlite_value::StorageClass;
 use crate::database::url::{Backend, UrlError};
@@ -184,7 +183,7 @@ fn every_error_of_the_settings() {
             key: text("history.retention"),
             suggestion: "history.retention_days",
         }],
-        Libpq => [libpq(LibpqError::NoRootCertificate)],
+        Libpq => [libpq(LibpqError::NoRootCertificate("verify-ca"))],
         Url => [SettingsError::Url { source_name: text("DATABASE_URL"), source: UrlError::NoScheme }],
     });
     assert_seen("error-settings", &samples);
@@ -197,7 +196,8 @@ fn libpq(error: LibpqError) -> SettingsError {
 #[test]
 fn every_error_of_what_libpq_would_heed() {
     let samples = samples!(LibpqError {
-        NoRootCertificate => [libpq(LibpqError::NoRootCertificate)],
+        NoRootCertificate => [libpq(LibpqError::NoRootCertificate("verify-ca"))],
+        NoUser => [libpq(LibpqError::NoUser)],
         TooWeakForSystemRoots => [libpq(LibpqError::TooWeakForSystemRoots)],
         Unsupported => [libpq(LibpqError::Unsupported { name: text("PGSERVICE"), what: "a service" })],
     });
@@ -636,9 +636,16 @@ fn every_failure_of_a_database() {
         ],
         Certificate => [
             database(cause(ErrorClass::Certificate)),
-            database(DatabaseCause::new(ErrorClass::Certificate, UNKNOWN_CA)),
-            database(DatabaseCause::new(ErrorClass::Certificate, "certificate expired")),
-            database(DatabaseCause::new(ErrorClass::Certificate, "certificate not valid for name \"db\"")),
+            database(DatabaseCause::new(
+                ErrorClass::Certificate,
+                "the server's certificate is signed by `x`, a CA that this client does not trust",
+            )),
+            database(DatabaseCause::new(
+                ErrorClass::Certificate,
+                "the server's certificate is signed by itself and not by a CA that this client trusts",
+            )),
+            database(DatabaseCause::new(ErrorClass::Certificate, "the server's certificate expired on 2020-01-01")),
+            database(DatabaseCause::new(ErrorClass::Certificate, "the server's certificate is for `a`, not for `db`")),
         ],
         Configuration => [database(cause(ErrorClass::Configuration))],
         CannotOpen => [database(cause(ErrorClass::CannotOpen))],

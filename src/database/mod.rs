@@ -11,7 +11,6 @@
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without a login |
 //! | [`sqlite_file`] | a SQLite file seen without SQLite: its header and the files beside it |
 //! | [`mark`] | marks by which this process's work can be found on a server |
-//! | [`keepalive`] | TCP keepalives for all connections |
 //! | [`sqlite_thread`] | work on a thread with SQLite's handle |
 //! | [`sqlite_cache`] | a small page cache for the time of some work |
 //! | [`sqlite_digest`] | digests of many rows as functions of SQLite's |
@@ -25,7 +24,6 @@
 pub(crate) mod connection;
 pub(crate) mod failure;
 pub(crate) mod integrity_finding;
-pub(crate) mod keepalive;
 pub(crate) mod mark;
 pub(crate) mod namespace;
 pub(crate) mod quote;

@@ -107,12 +107,15 @@ impl Diagnostic for SettingsError {
 /// Why a connection would reach another server than libpq's, or be less protected.
 #[derive(Debug, thiserror::Error)]
 pub enum LibpqError {
-    /// `verify-ca` without a CA would accept a certificate for any host.
-    #[error("`sslmode=verify-ca` needs the certificate of a CA, but neither `sslrootcert` nor `PGSSLROOTCERT` is set")]
-    NoRootCertificate,
+    /// Without the certificate of a CA no certificate can be verified.
+    #[error("`sslmode={0}` needs the certificate of a CA, but neither `sslrootcert` nor `PGSSLROOTCERT` is set")]
+    NoRootCertificate(&'static str),
     /// `sslrootcert=system` would accept a certificate for any host.
     #[error("`sslrootcert=system` needs `sslmode=verify-full`: the public CAs sign certificates for every host")]
     TooWeakForSystemRoots,
+    /// libpq would use the name of the system's user.
+    #[error("no role is given, and the system's user has no name in /etc/passwd")]
+    NoUser,
     /// A variable or a file that libpq uses and tarsy-db does not support.
     #[error("`{name}` requests {what}, which tarsy-db does not support")]
     Unsupported {
@@ -130,9 +133,12 @@ impl Diagnostic for LibpqError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoRootCertificate => {
-                "add `sslrootcert=FILE`, with the certificate of the CA, to the database URL".into()
+            Self::NoRootCertificate(_) => {
+                "add `sslrootcert=FILE`, with the certificate of the CA, to the database URL, \
+                                           or `sslrootcert=system` to trust the CAs of this machine"
+                    .into()
             }
+            Self::NoUser => "name the role in the database URL, or in `PGUSER`".into(),
             Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
             Self::Unsupported { name, .. } => {
                 format!("if the connection does not need it, run tarsy-db without `{name}`")

@@ -1,51 +1,60 @@
-//! The environment variables and files of libpq that decide the address and the protection of a connection.
+//! The environment variables and files of libpq that decide the address, the login and the protection of a connection.
 //!
 //! TARSy's backend connects with libpq. tarsy-db therefore connects to the same server with the same verification, and
 //! refuses settings that it does not support. [`crate::database::connection`] connects.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-
-use sqlx::postgres::PgSslMode;
+use std::path::PathBuf;
 
 use super::environment::{Environment, lookup_exactly};
 use super::error::{LibpqError, SettingsError};
-use crate::database::url::{DatabaseUrl, PostgresqlAddress, SSL_MODES, parse_port};
+use super::system_user;
+use crate::database::url::{
+    DatabaseUrl, PostgresqlAddress, RootCertificates, SSL_MODES, Secret, SslMode, TlsOptions, parse_port,
+};
 
-/// Completes what a URL leaves open: host, port, database, `sslmode`, and the root certificate for the verification of
-/// the server.
+/// Completes what a URL leaves open: host, port, database, role, password, options, and TLS.
 ///
 /// # Errors
 /// [`SettingsError`] for a variable that is not valid or requests an unsupported feature.
 pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
     let DatabaseUrl::Postgresql(address) = url else { return Ok(()) };
     complete_place(address, environment)?;
+    complete_login(address, environment)?;
     refuse_unsupported(address, environment)?;
     if address.is_unix_socket() {
         // libpq does not use TLS on a Unix socket, whatever the mode.
-        address.ssl_mode = Some(PgSslMode::Disable);
+        address.tls.mode = Some(SslMode::Disable);
         return Ok(());
     }
-    let mode = match address.ssl_mode {
-        Some(mode) => Some(mode),
-        None => mode_of(environment)?,
-    };
-    let root = root_certificate(address, environment);
-    let (mode, root) = match (mode, root) {
-        (None | Some(PgSslMode::VerifyFull), Root::System) => (PgSslMode::VerifyFull, None),
-        (Some(_), Root::System) => return Err(LibpqError::TooWeakForSystemRoots.into()),
-        (Some(PgSslMode::VerifyCa), Root::Nothing) => return Err(LibpqError::NoRootCertificate.into()),
-        (Some(PgSslMode::Require), Root::File(path)) => (PgSslMode::VerifyCa, Some(path)),
-        (Some(mode @ (PgSslMode::VerifyCa | PgSslMode::VerifyFull)), Root::File(path)) => (mode, Some(path)),
-        // Nothing is verified, but a file that the URL names must exist.
-        (mode, Root::File(_) | Root::Nothing) => (mode.unwrap_or_default(), address.ssl_root_certificate.take()),
-    };
-    if matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
-        refuse_revocation_lists(environment)?;
+    complete_tls(&mut address.tls, environment)
+}
+
+fn complete_tls(tls: &mut TlsOptions, environment: &Environment) -> Result<(), SettingsError> {
+    if tls.mode.is_none() {
+        tls.mode = mode_of(environment)?;
     }
-    address.ssl_mode = Some(mode);
-    address.ssl_root_certificate = root.filter(|path| !path.as_os_str().is_empty());
-    Ok(())
+    if tls.roots.is_none() {
+        tls.roots = root_certificates(environment);
+    }
+    if tls.certificate.is_none() {
+        tls.certificate = file(environment, "PGSSLCERT", "postgresql.crt");
+    }
+    if tls.key.is_none() {
+        tls.key = file(environment, "PGSSLKEY", "postgresql.key");
+    }
+    match (tls.mode, &tls.roots) {
+        (None, Some(RootCertificates::System)) => tls.mode = Some(SslMode::VerifyFull),
+        (Some(SslMode::VerifyFull), Some(RootCertificates::System)) => {}
+        (Some(_), Some(RootCertificates::System)) => return Err(LibpqError::TooWeakForSystemRoots.into()),
+        (Some(SslMode::VerifyCa), None) => return Err(LibpqError::NoRootCertificate("verify-ca").into()),
+        (Some(SslMode::VerifyFull), None) => return Err(LibpqError::NoRootCertificate("verify-full").into()),
+        (_, Some(RootCertificates::File(_)) | None) => {}
+    }
+    match tls.mode() {
+        SslMode::VerifyCa | SslMode::VerifyFull => Ok(refuse_revocation_lists(environment)?),
+        _ => Ok(()),
+    }
 }
 
 /// Empty variables count as not set.
@@ -72,40 +81,49 @@ fn complete_place(address: &mut PostgresqlAddress, environment: &Environment) ->
     Ok(())
 }
 
+/// Empty variables count as not set. Without a role libpq uses the name of the system's user.
+fn complete_login(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
+    let given = |name| Ok::<_, SettingsError>(lookup_exactly(environment, name)?.filter(|value| !value.is_empty()));
+    if address.user.is_none() {
+        address.user = Some(match given("PGUSER")? {
+            Some(user) => user,
+            None => system_user::name().ok_or(LibpqError::NoUser)?,
+        });
+    }
+    if address.password.is_none() {
+        address.password = given("PGPASSWORD")?.map(Secret::new);
+    }
+    if address.options.is_none() {
+        address.options = given("PGOPTIONS")?;
+    }
+    Ok(())
+}
+
 /// `PGSSLMODE`, otherwise the older `PGREQUIRESSL`. An empty mode is an error, as in libpq.
-fn mode_of(environment: &Environment) -> Result<Option<PgSslMode>, SettingsError> {
+fn mode_of(environment: &Environment) -> Result<Option<SslMode>, SettingsError> {
     const NAME: &str = "PGSSLMODE";
     let Some(value) = lookup_exactly(environment, NAME)? else {
         let is_required = lookup_exactly(environment, "PGREQUIRESSL")?.is_some_and(|value| value.starts_with('1'));
-        return Ok(is_required.then_some(PgSslMode::Require));
+        return Ok(is_required.then_some(SslMode::Require));
     };
-    let mode = value.parse().map(Some);
-    mode.map_err(|_| SettingsError::Value {
-        name: NAME,
-        source_name: "the environment".into(),
-        value,
-        expected: SSL_MODES,
-    })
-}
-
-/// The source of the root certificates.
-enum Root {
-    File(PathBuf),
-    /// `sslrootcert=system`: the certificates that the machine trusts.
-    System,
-    Nothing,
-}
-
-/// That of the URL, otherwise of `PGSSLROOTCERT`, otherwise `~/.postgresql/root.crt` if it exists. An empty name is
-/// `Nothing`.
-fn root_certificate(address: &PostgresqlAddress, environment: &Environment) -> Root {
-    let of_environment = || environment.get("PGSSLROOTCERT").map(PathBuf::from);
-    let named = address.ssl_root_certificate.clone().or_else(of_environment);
-    match named.filter(|path| !path.as_os_str().is_empty()) {
-        Some(path) if path == Path::new("system") => Root::System,
-        Some(path) => Root::File(path),
-        None => in_home(environment, "root.crt").map_or(Root::Nothing, Root::File),
+    match SslMode::of_name(&value) {
+        Some(mode) => Ok(Some(mode)),
+        None => {
+            Err(SettingsError::Value { name: NAME, source_name: "the environment".into(), value, expected: SSL_MODES })
+        }
     }
+}
+
+/// Those of `PGSSLROOTCERT`, otherwise `~/.postgresql/root.crt` if it exists.
+fn root_certificates(environment: &Environment) -> Option<RootCertificates> {
+    let named = environment.get("PGSSLROOTCERT").map(PathBuf::from).and_then(RootCertificates::of_value);
+    named.or_else(|| in_home(environment, "root.crt").map(RootCertificates::File))
+}
+
+/// The file that a variable names, otherwise the one in `~/.postgresql` if it exists.
+fn file(environment: &Environment, variable: &str, name: &str) -> Option<PathBuf> {
+    let named = environment.get(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    named.or_else(|| in_home(environment, name))
 }
 
 /// A file in `~/.postgresql`, if it exists.

@@ -5,6 +5,7 @@
 //! | [`mod@warnings`] | warnings about settings that are ignored |
 //! | [`mod@database`] | the database of the settings |
 //! | [`libpq`] | libpq's variables and files |
+//! | [`system_user`] | the name of the system's user |
 //! | [`layers`] | the sources in order of precedence |
 //! | [`mod@file`] | the settings file, in TOML |
 //! | [`flags`] | the settings of the command line |
@@ -24,6 +25,7 @@ mod key;
 mod layers;
 mod libpq;
 mod setting;
+mod system_user;
 mod warnings;
 
 use std::time::Duration;

@@ -5,19 +5,27 @@
 //! | [`own`] | a connection of its own, for statements that cannot run in a transaction |
 //! | [`postgresql`] | connections to PostgreSQL |
 //! | [`sqlite`] | connections to SQLite |
-//! | [`certificates`] | checks the certificate files of a TLS connection |
+//! | [`bridge`] | the way of the driver to a server |
+//! | [`relay`] | copies what driver and server say to each other |
+//! | [`server`] | connects to a server and logs in, as libpq does |
+//! | [`startup`] | the start-up message, with the settings of a session |
 //! | [`writable`] | whether a server accepts writes |
 //! | [`own_sessions`] | the sessions of a server in which this program works |
 //! | [`query`] | queries without parameters |
+//! | [`error`] | a connection that could not be opened |
 //! | [`limits`] | the limits of a pool, and lock timeouts |
 
-mod certificates;
+mod bridge;
+mod error;
 mod limits;
 mod own;
 mod own_sessions;
 mod postgresql;
 mod query;
+mod relay;
+mod server;
 mod sqlite;
+mod startup;
 mod writable;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,8 +37,9 @@ use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::FuturesUnordered;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlxSqliteConnector};
 use sqlx::{PgConnection, Row, SqlitePool};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+pub(crate) use self::error::ConnectError;
 pub use self::limits::PoolLimits;
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
 pub(crate) use self::postgresql::open_single;
@@ -38,50 +47,19 @@ pub(crate) use self::query::{row, rows};
 pub use self::sqlite::Access;
 pub(crate) use self::writable::{require_primary, require_writable};
 
+use self::bridge::Bridge;
 use self::own::OwnConnection;
 use self::own_sessions::OwnSessions;
-use self::postgresql::{CLIENT, open_postgresql, within};
+use self::postgresql::{CLIENT, open_postgresql};
 use self::sqlite::open_sqlite;
 use super::failure::{DatabaseCause, ErrorClass};
 use super::mark;
 use super::namespace::Namespace;
 use super::session::{self, Session, StatementNames, connection_error, exec_error, query_error};
 use super::transaction::{SearchPath, SqliteTransaction, Transaction};
-use super::url::DatabaseUrl;
-use crate::diagnostic::Diagnostic;
-use crate::exit_code::ExitCode;
+use super::url::{DatabaseUrl, PostgresqlAddress};
+use crate::format;
 use crate::mutex::lock;
-
-/// A connection that could not be opened, or a database that is not usable behind it.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", failed(.target, .cause.class))]
-pub struct ConnectError {
-    /// The database as its URL displays it, without the password.
-    pub target: String,
-    #[source]
-    pub cause: DatabaseCause,
-}
-
-fn failed(target: &str, class: ErrorClass) -> String {
-    use ErrorClass::{
-        CannotOpen, Corrupt, FilePermission, NoSuchFile, Pooler, ReadOnly, RowPolicy, SchemaPending, Standby,
-    };
-    match class {
-        NoSuchFile | FilePermission | CannotOpen | Corrupt => format!("cannot open {target}"),
-        Standby | ReadOnly | RowPolicy | Pooler | SchemaPending => format!("{target} is not usable"),
-        _ => format!("cannot connect to {target}"),
-    }
-}
-
-impl Diagnostic for ConnectError {
-    fn exit_code(&self) -> ExitCode {
-        self.cause.class.exit_code()
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.cause.hint_of_reading().map(str::to_owned)
-    }
-}
 
 /// Whether a command runs the same statements many times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +86,8 @@ pub struct Connection {
     /// The value of [`CLIENT`] in sessions that no other client gets. There statements may have names on the server, which
     /// then parses and plans them once.
     of_client: Option<Arc<str>>,
+    /// The way of the pool's connections to the server.
+    _bridge: Option<Arc<Bridge>>,
 }
 
 impl Connection {
@@ -121,6 +101,7 @@ impl Connection {
             answers: Arc::default(),
             sessions: Arc::new(OwnSessions::of(limits.most)),
             of_client: None,
+            _bridge: None,
         }
     }
 
@@ -179,7 +160,7 @@ impl Connection {
         }
         let pool = self.pool.get_postgres_connection_pool();
         let most = self.limits.most.unwrap_or(1);
-        let opened = join_all((0..most).map(|_| tokio::time::timeout(OTHERS_TIMEOUT, pool.acquire()))).await;
+        let opened = join_all((0..most).map(|_| timeout(OTHERS_TIMEOUT, pool.acquire()))).await;
         let granted = opened.iter().filter(|opened| matches!(opened, Ok(Ok(_)))).count();
         u32::try_from(granted).unwrap_or(most).max(1)
     }
@@ -400,18 +381,32 @@ async fn open_as(
     of_client: Option<Arc<str>>,
 ) -> Result<Connection, ConnectError> {
     let pool = if matches!(url, DatabaseUrl::Sqlite(_)) { PoolLimits::ONE } else { pool };
-    let opened = match url {
-        DatabaseUrl::Sqlite(location) => open_sqlite(location, access, lock_timeout).await,
-        // The future is large and part of its caller's: without the box the stack of a debug build overflows.
-        DatabaseUrl::Postgresql(address) => Box::pin(open_postgresql(address, pool, of_client.as_deref())).await,
-    };
     let refused = |cause| ConnectError { target: url.to_string(), cause };
-    let connection = Connection { of_client, ..Connection::new(opened.map_err(refused)?, pool, lock_timeout) };
-    if let DatabaseUrl::Postgresql(address) = url {
-        // A server may accept the login and answer nothing.
-        within(address.connect_timeout, connection.namespace()).await.map_err(refused)?;
-    }
+    let address = match url {
+        DatabaseUrl::Sqlite(location) => {
+            let opened = open_sqlite(location, access, lock_timeout).await.map_err(refused)?;
+            return Ok(Connection::new(opened, pool, lock_timeout));
+        }
+        DatabaseUrl::Postgresql(address) => address,
+    };
+    // The future is large and part of its caller's: without the box the stack of a debug build overflows.
+    let opened = Box::pin(open_postgresql(address, pool, of_client.as_deref())).await;
+    let (opened, bridge) = opened.map_err(refused)?;
+    let connection =
+        Connection { of_client, _bridge: Some(Arc::new(bridge)), ..Connection::new(opened, pool, lock_timeout) };
+    first_answer(address, &connection).await.map_err(refused)?;
     Ok(connection)
+}
+
+/// Waits for the first answer: a server may accept the login and answer nothing.
+async fn first_answer(address: &PostgresqlAddress, connection: &Connection) -> Result<(), DatabaseCause> {
+    let Some(limit) = address.connect_limit() else { return Ok(connection.namespace().await.map(drop)?) };
+    match timeout(limit, connection.namespace()).await {
+        Ok(found) => Ok(found.map(drop)?),
+        Err(_) => {
+            Err(DatabaseCause::new(ErrorClass::TimedOut, format!("no answer within {}", format::duration(limit))))
+        }
+    }
 }
 
 /// Opens as many connections as the pool may have and the server grants and answers at the same time; they stay open.

@@ -13,9 +13,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, PgConnection, PgPool, Row};
 
 use super::limits::milliseconds;
-use super::postgresql::{is_refused, within};
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::{keepalive, mark};
+use crate::database::mark;
 use crate::format;
 
 /// How long the server may take to count the connection that this one replaces as closed.
@@ -39,10 +38,7 @@ impl OwnConnection {
         let limits = Limits::of(lock_timeout, replaced.server_version_num());
         replaced.close().await.ok();
         let plain = PgConnectOptions::clone(&pool.connect_options());
-        let mut session = match connect(&plain.clone().options(limits.options())).await {
-            Err(cause) if is_refused(&cause) => connect(&plain).await?,
-            connected => connected?,
-        };
+        let mut session = connect(&plain.options(limits.options())).await?;
         limits.require(&in_force(&mut session).await?)?;
         Ok(Self { session, answers })
     }
@@ -66,14 +62,11 @@ impl OwnConnection {
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, DatabaseCause> {
     let started = Instant::now();
     loop {
-        match within(None, options.connect()).await {
+        match options.connect().await.map_err(DatabaseCause::from) {
             Err(cause) if cause.class == ErrorClass::TooManyConnections && started.elapsed() < PATIENCE => {
                 tokio::time::sleep(INTERVAL).await;
             }
-            connected => {
-                keepalive::set_for_all_sockets();
-                return connected;
-            }
+            connected => return connected,
         }
     }
 }

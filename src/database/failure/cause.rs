@@ -4,9 +4,10 @@ use sea_orm::{DbErr, RuntimeErr};
 use sqlx::postgres::PgDatabaseError;
 
 use super::class::ErrorClass;
+use super::postgresql::Answer;
 use super::sqlite::TEMPORARY_FILES;
-use super::transport::{OTHER_PROGRAM, certificate_message, io_class, io_message, protocol_message};
-use super::{postgresql, sqlite};
+use super::transport::{OTHER_PROGRAM, io_class, io_message, protocol_message};
+use super::{postgresql, relayed, sqlite};
 
 /// The reason for a database error: an answer of the database, or a failed connection. The message never holds a
 /// password.
@@ -22,6 +23,18 @@ impl DatabaseCause {
     /// A cause that tarsy-db itself found.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into() }
+    }
+
+    /// The cause of an error of the operating system.
+    #[must_use]
+    pub(crate) fn of_io(error: &std::io::Error) -> Self {
+        Self::new(io_class(error), io_message(error))
+    }
+
+    /// The cause that a PostgreSQL server reports.
+    #[must_use]
+    pub(crate) fn of_answer(answer: &Answer<'_>) -> Self {
+        Self::new(postgresql::class(answer), postgresql::message(answer))
     }
 
     /// The class followed by the database's answer, or the class alone if both say the same.
@@ -42,7 +55,10 @@ impl From<&sqlx::Error> for DatabaseCause {
     fn from(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
-                Some(answer) => Self::new(postgresql::class(answer), postgresql::message(answer)),
+                Some(answer) => match relayed::read(answer) {
+                    Some((class, message)) => Self::new(class, message),
+                    None => Self::of_answer(&answer.into()),
+                },
                 None if answer.code().as_deref() == Some(sqlite::HOT_JOURNAL) => Self::new(
                     ErrorClass::CannotOpen,
                     "a crashed writer left a `-journal`: open the file once for writing, or copy both files",
@@ -54,16 +70,9 @@ impl From<&sqlx::Error> for DatabaseCause {
                     Self::new(sqlite::class(code), answer.message())
                 }
             },
-            sqlx::Error::Io(error) => match io_class(error) {
-                ErrorClass::Certificate => Self::new(ErrorClass::Certificate, certificate_message(&error.to_string())),
-                class => Self::new(class, io_message(error)),
-            },
-            sqlx::Error::Tls(error) => Self::new(ErrorClass::Tls, error.to_string()),
+            sqlx::Error::Io(error) => Self::of_io(error),
             // The source of a configuration error may quote a secret.
-            sqlx::Error::Configuration(_) => Self::new(
-                ErrorClass::Configuration,
-                "the driver rejects a setting: a password with characters that SASLprep forbids, or a certificate",
-            ),
+            sqlx::Error::Configuration(_) => Self::new(ErrorClass::Configuration, "the driver rejects a setting"),
             // A database returns its own definitions as text: bytes that are not UTF-8 mean damage.
             sqlx::Error::ColumnDecode { index, source } if source.is::<std::str::Utf8Error>() => {
                 Self::new(ErrorClass::Corrupt, format!("column {index} holds bytes that are not UTF-8: {source}"))

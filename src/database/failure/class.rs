@@ -5,7 +5,7 @@ use std::fmt;
 use crate::exit_code::ExitCode;
 
 /// The class of a failure. It decides the exit code and whether `wait` retries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// No server listens on the port.

@@ -3,7 +3,6 @@
 use super::cause::DatabaseCause;
 use super::class::ErrorClass;
 use super::sqlite::TEMPORARY_FILES;
-use super::transport::UNKNOWN_CA;
 
 impl DatabaseCause {
     /// What the operator can do about it.
@@ -39,13 +38,16 @@ impl DatabaseCause {
                 "switch TLS on at the server (`ssl = on`, with a certificate), because `sslmode` in the URL or \
                  `PGSSLMODE` requires it"
             }
-            ErrorClass::Certificate if self.message == UNKNOWN_CA => {
+            ErrorClass::Certificate if self.message.contains("client trusts") => {
+                "set `sslrootcert=FILE` in the URL, or `PGSSLROOTCERT`, to the server's certificate or to that of its CA"
+            }
+            ErrorClass::Certificate if self.message.contains("client does not trust") => {
                 "set `sslrootcert=FILE` in the URL, or `PGSSLROOTCERT`, to the certificate of the CA that signed the \
                  server's"
             }
-            ErrorClass::Certificate if self.message.contains("expired") => "renew the server's certificate",
-            ErrorClass::Certificate if self.message.contains("not valid for name") => {
-                "use the host name that the certificate was issued for, or give the server a certificate for this one"
+            ErrorClass::Certificate if self.message.contains(" expired on ") => "renew the certificate",
+            ErrorClass::Certificate if self.message.contains(" for `") => {
+                "use a host name that the certificate was issued for, or give the server a certificate for this one"
             }
             ErrorClass::Certificate => "give the server a certificate for this host name that a CA has signed",
             ErrorClass::Standby => "connect to the primary",

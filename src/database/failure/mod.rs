@@ -5,9 +5,10 @@
 //! | [`error`] | an action with the reason why it failed |
 //! | [`hint`] | what the operator can do about it |
 //! | [`cause`] | the reason, from the drivers' errors |
+//! | [`relayed`] | a cause on its way from the bridge through the driver |
 //! | [`postgresql`] | classifies PostgreSQL's SQLSTATEs |
 //! | [`sqlite`] | classifies SQLite's result codes |
-//! | [`transport`] | errors below the database: input and output, TLS, the protocol |
+//! | [`transport`] | errors below the database: input and output, the protocol |
 //! | [`action`] | the attempted action: the verbs of "cannot ..." |
 //! | [`class`] | the classes of failures |
 
@@ -17,6 +18,7 @@ mod class;
 mod error;
 mod hint;
 mod postgresql;
+pub(crate) mod relayed;
 mod sqlite;
 pub(crate) mod transport;
 
@@ -25,4 +27,5 @@ pub(crate) use self::cause::DatabaseCause;
 pub use self::class::ErrorClass;
 pub use self::error::DatabaseError;
 pub(crate) use self::error::ResultExt;
+pub(crate) use self::postgresql::Answer;
 pub(crate) use self::transport::{OTHER_PROGRAM, io_message};

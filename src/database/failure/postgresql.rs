@@ -4,19 +4,36 @@ use sqlx::postgres::PgDatabaseError;
 
 use super::class::ErrorClass;
 
-pub(crate) fn message(answer: &PgDatabaseError) -> String {
-    match answer.detail() {
-        Some(detail) => format!("{} ({detail})", answer.message()),
-        None => answer.message().to_owned(),
+/// The fields of a server's error that say what failed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Answer<'a> {
+    /// The SQLSTATE.
+    pub(crate) code: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) detail: Option<&'a str>,
+    /// The function of the server that reports it.
+    pub(crate) routine: Option<&'a str>,
+}
+
+impl<'a> From<&'a PgDatabaseError> for Answer<'a> {
+    fn from(error: &'a PgDatabaseError) -> Self {
+        Self { code: error.code(), message: error.message(), detail: error.detail(), routine: error.routine() }
+    }
+}
+
+pub(crate) fn message(answer: &Answer<'_>) -> String {
+    match answer.detail {
+        Some(detail) => format!("{} ({detail})", answer.message),
+        None => answer.message.to_owned(),
     }
 }
 
 /// Classifies an answer by its SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-pub(crate) fn class(answer: &PgDatabaseError) -> ErrorClass {
-    match answer.code() {
+pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
+    match answer.code {
         // One code for three states, which only the text distinguishes.
-        "57P03" if answer.message().contains("shutting down") => ErrorClass::ShuttingDown,
-        "57P03" if answer.message().contains("recovery") => ErrorClass::InRecovery,
+        "57P03" if answer.message.contains("shutting down") => ErrorClass::ShuttingDown,
+        "57P03" if answer.message.contains("recovery") => ErrorClass::InRecovery,
         "57P03" => ErrorClass::StartingUp,
         "57P01" | "57P02" => ErrorClass::ShuttingDown,
         "53300" => ErrorClass::TooManyConnections,
@@ -26,7 +43,7 @@ pub(crate) fn class(answer: &PgDatabaseError) -> ErrorClass {
         "25006" => ErrorClass::ReadOnly,
         // One code for both. A server with messages in another language gives the class of a missing privilege, which
         // is also true.
-        "42501" if answer.message().contains("row-level security") => ErrorClass::RowPolicy,
+        "42501" if answer.message.contains("row-level security") => ErrorClass::RowPolicy,
         // Without USAGE on its schema a role has no schema to create in.
         "42501" | "3F000" => ErrorClass::Privilege,
         "3D000" | "57P04" => ErrorClass::NoSuchDatabase,
@@ -34,7 +51,7 @@ pub(crate) fn class(answer: &PgDatabaseError) -> ErrorClass {
         "58030" => ErrorClass::InputOutput,
         "54000" | "54001" => ErrorClass::Data,
         // Where transactions are serializable by default, a standby refuses every query with this.
-        "0A000" if answer.routine() == Some("GetSerializableTransactionSnapshot") => ErrorClass::Standby,
+        "0A000" if answer.routine == Some("GetSerializableTransactionSnapshot") => ErrorClass::Standby,
         "2BP01" | "0A000" => ErrorClass::Needed,
         "42P07" | "42710" | "42809" => ErrorClass::AlreadyExists,
         // RAISE in a trigger of the operator's.
@@ -42,8 +59,8 @@ pub(crate) fn class(answer: &PgDatabaseError) -> ErrorClass {
         "42P05" | "26000" => ErrorClass::Pooler,
         "XX001" | "XX002" => ErrorClass::Corrupt,
         // PgBouncer has one code for every refused login.
-        "08P01" if answer.message().contains("database") => ErrorClass::NoSuchDatabase,
-        "08P01" if answer.message().contains("auth") || answer.message().contains("user") => ErrorClass::Authentication,
+        "08P01" if answer.message.contains("database") => ErrorClass::NoSuchDatabase,
+        "08P01" if answer.message.contains("auth") || answer.message.contains("user") => ErrorClass::Authentication,
         "57P05" | "25P03" | "25P04" => ErrorClass::ConnectionLost,
         // Some servers send codes of fewer than five characters.
         code => match code.get(..2) {

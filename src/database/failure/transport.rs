@@ -1,11 +1,11 @@
-//! Errors below the database: input and output, TLS, the protocol.
+//! Errors below the database: input and output, the protocol.
 
 use std::io::ErrorKind;
 
 use super::class::ErrorClass;
 use crate::format;
 
-/// Classifies an error of the operating system, or of the TLS library.
+/// Classifies an error of the operating system.
 pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
     match error.kind() {
         // A socket directory without a socket: the server does not run.
@@ -17,28 +17,9 @@ pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => ErrorClass::ConnectionLost,
         ErrorKind::PermissionDenied => ErrorClass::FilePermission,
-        ErrorKind::InvalidData if error.to_string().starts_with(INVALID_CERTIFICATE) => ErrorClass::Certificate,
-        // Connecting checks no other data than the server's side of TLS.
-        ErrorKind::InvalidData => ErrorClass::Tls,
         // std has no error kind for a failed name lookup.
         _ if error.to_string().contains("lookup address") => ErrorClass::NameResolution,
         _ => ErrorClass::InputOutput,
-    }
-}
-
-/// The prefix of the TLS library's messages about certificates.
-const INVALID_CERTIFICATE: &str = "invalid peer certificate: ";
-/// The message for a certificate whose CA is not trusted.
-pub(crate) const UNKNOWN_CA: &str = "the server's certificate is signed by a CA that this client does not trust";
-
-/// The reason why a certificate is rejected. The TLS library has only internal names for some of the reasons.
-pub(crate) fn certificate_message(text: &str) -> String {
-    match text.strip_prefix(INVALID_CERTIFICATE).unwrap_or(text) {
-        "UnknownIssuer" => UNKNOWN_CA.to_owned(),
-        what if what.contains("CaUsedAsEndEntity") => {
-            "the server uses a CA certificate (`CA:TRUE`) as its own, which TLS does not allow".to_owned()
-        }
-        what => format!("the server's certificate is rejected: {what}"),
     }
 }
 
@@ -51,11 +32,7 @@ pub(crate) fn protocol_message(text: &str) -> String {
         Some((what, place)) if place.starts_with("sqlx") && place.ends_with(')') => what,
         _ => text,
     };
-    match what {
-        // The connection was closed: the driver reads the missing byte as zero.
-        "unexpected response from SSLRequest: 0x00" => CLOSED.to_owned(),
-        _ => format!("{what}; {OTHER_PROGRAM}"),
-    }
+    format!("{what}; {OTHER_PROGRAM}")
 }
 
 /// The message for a connection that has ended.
@@ -82,15 +59,6 @@ mod tests {
         assert_eq!(shown, format!("unknown message type: 'H'; {OTHER_PROGRAM}"));
         let kept = protocol_message("unknown message (of three)");
         assert_eq!(kept, format!("unknown message (of three); {OTHER_PROGRAM}"));
-        assert_eq!(protocol_message("unexpected response from SSLRequest: 0x00"), CLOSED);
-    }
-
-    #[test]
-    fn certificate_errors_are_distinguished_from_other_tls_errors() {
-        let invalid = |text: &str| Error::new(ErrorKind::InvalidData, text.to_owned());
-        assert_eq!(io_class(&invalid("invalid peer certificate: UnknownIssuer")), ErrorClass::Certificate);
-        assert_eq!(io_class(&invalid("received corrupt message")), ErrorClass::Tls);
-        assert_eq!(certificate_message("invalid peer certificate: UnknownIssuer"), UNKNOWN_CA);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`postgresql`] | a server and its database |
 //! | [`sqlite`] | a file, or memory |
+//! | [`tls`] | TLS as libpq's parameters name it |
 //! | [`parameters`] | the parameters after the `?` |
 //! | [`error`] | errors of URLs |
 //! | [`scheme`] | the schemes, and the backend of each |
@@ -18,6 +19,7 @@ mod postgresql;
 mod scheme;
 mod secret;
 mod sqlite;
+mod tls;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ pub(crate) use self::postgresql::{PostgresqlAddress, SSL_MODES, parse_port};
 pub(crate) use self::scheme::{Backend, is_url};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::sqlite::SqliteLocation;
+pub(crate) use self::tls::{RootCertificates, SslMode, TlsOptions};
 
 use self::postgresql::parse_postgresql;
 use self::scheme::SCHEMES;
@@ -120,7 +123,6 @@ impl FromStr for DatabaseUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sqlx::postgres::PgSslMode;
 
     fn sqlite_path(url: &str) -> Option<PathBuf> {
         match url.parse().expect("a sound URL") {
@@ -156,7 +158,7 @@ mod tests {
             assert_eq!(found.user.as_deref(), Some("tarsy"));
             assert_eq!(found.password.as_ref().map(Secret::expose), Some("p@ss"));
             assert_eq!(found.database.as_deref(), Some("history"));
-            assert!(matches!(found.ssl_mode, Some(PgSslMode::Require)));
+            assert_eq!(found.tls.mode, Some(SslMode::Require));
         }
         let socket = address("postgresql:///tarsy?host=/var/run/postgresql");
         assert_eq!((socket.host.as_str(), socket.user), ("/var/run/postgresql", None));

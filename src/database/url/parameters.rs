@@ -14,8 +14,9 @@ pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (String, String)> 
     })
 }
 
+/// A number of seconds. Zero and less are zero, which is no limit.
 pub(crate) fn seconds(name: &'static str, text: &str) -> Result<Duration, UrlError> {
     let error = UrlError::Parameter { name, expected: "a number of seconds" };
     let seconds: f64 = text.parse().map_err(|_| error.clone())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| error)
+    Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| error)
 }

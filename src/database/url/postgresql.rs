@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use sqlx::postgres::PgSslMode;
 
 use super::error::UrlError;
 use super::parameters::{parameters, seconds};
 use super::secret::Secret;
+use super::tls::{RootCertificates, SslMode, TlsOptions};
 
 const POSTGRES_PARAMETERS: [&str; 9] =
     ["host", "port", "sslmode", "ssl", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name"];
+
+/// The limit of one attempt to connect, unless the URL has a `connect_timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The values of `sslmode`.
 pub(crate) const SSL_MODES: &str = "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`";
@@ -27,24 +30,20 @@ pub struct PostgresqlAddress {
     pub names_host: bool,
     /// Whether the port was given, so that `PGPORT` is ignored.
     pub names_port: bool,
-    /// The role; if `None` the driver uses `PGUSER` or the name of the operating system's user.
+    /// The role.
     pub user: Option<String>,
-    /// The password; if `None` the driver uses `PGPASSWORD`.
+    /// The password.
     pub password: Option<Secret>,
     /// The database; if `None` the one named like the role.
     pub database: Option<String>,
-    /// libpq's `sslmode`; if `None` `prefer`.
-    pub ssl_mode: Option<PgSslMode>,
-    /// The CA certificates that the server's certificate is verified against.
-    pub ssl_root_certificate: Option<PathBuf>,
-    /// The client's own certificate.
-    pub ssl_certificate: Option<PathBuf>,
-    /// The key of the client's certificate.
-    pub ssl_key: Option<PathBuf>,
-    /// The limit of one attempt to connect.
+    /// TLS.
+    pub tls: Box<TlsOptions>,
+    /// The limit of one attempt to connect; zero is none.
     pub connect_timeout: Option<Duration>,
     /// What `pg_stat_activity` shows; if `None` `tarsy`.
     pub application_name: Option<String>,
+    /// Settings of the session, as the server's command line has them.
+    pub options: Option<String>,
 }
 
 impl PostgresqlAddress {
@@ -65,13 +64,17 @@ impl PostgresqlAddress {
             user,
             password,
             database,
-            ssl_mode: None,
-            ssl_root_certificate: None,
-            ssl_certificate: None,
-            ssl_key: None,
+            tls: Box::default(),
             connect_timeout: None,
             application_name: None,
+            options: None,
         }
+    }
+
+    /// The limit of one attempt to connect, if there is one.
+    #[must_use]
+    pub fn connect_limit(&self) -> Option<Duration> {
+        Some(self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)).filter(|limit| !limit.is_zero())
     }
 
     /// Whether the host is the directory of a Unix socket.
@@ -123,17 +126,22 @@ fn set_parameter(address: &mut PostgresqlAddress, name: String, value: String) -
         "port" => (address.port, address.names_port) = (parse_port(&value)?, true),
         "sslmode" | "ssl" => {
             let name = if name == "ssl" { "ssl" } else { "sslmode" };
-            let mode = value.parse();
-            address.ssl_mode = Some(mode.map_err(|_| UrlError::Parameter { name, expected: SSL_MODES })?);
+            let mode = SslMode::of_name(&value);
+            address.tls.mode = Some(mode.ok_or(UrlError::Parameter { name, expected: SSL_MODES })?);
         }
-        "sslrootcert" => address.ssl_root_certificate = Some(value.into()),
-        "sslcert" => address.ssl_certificate = Some(value.into()),
-        "sslkey" => address.ssl_key = Some(value.into()),
+        "sslrootcert" => address.tls.roots = RootCertificates::of_value(value.into()),
+        "sslcert" => address.tls.certificate = given(value),
+        "sslkey" => address.tls.key = given(value),
         "connect_timeout" => address.connect_timeout = Some(seconds("connect_timeout", &value)?),
         "application_name" => address.application_name = Some(value),
         _ => return Err(UrlError::UnknownParameter { name, allowed: &POSTGRES_PARAMETERS }),
     }
     Ok(())
+}
+
+/// The path of a file. An empty one counts as not given, as in libpq.
+fn given(value: String) -> Option<PathBuf> {
+    Some(value).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn host_and_port_of(text: &str) -> Result<(Option<String>, Option<u16>), UrlError> {

@@ -1,11 +1,11 @@
 //! Detects a PostgreSQL server, or a network path to it, that stopped responding, and ends this process's sessions
 //! there.
 //!
-//! A server may be silent for long while it builds an index, and the driver offers no TCP keepalives. So after a while
-//! without activity a second, short connection asks the server about our sessions, which are
-//! [marked](crate::database::mark). If the server works for us or waits for a lock, the watchdog waits. If the server
-//! waits for us while we wait for the server, a message was lost. If the server does not answer either, the connection
-//! is lost. Work that is not marked is short, and fails after a fixed limit.
+//! A server may be silent for long while it builds an index, and TCP's keepalives do not notice a server that hangs, or a
+//! message that was lost. So after a while without activity a second, short connection asks the server about our
+//! sessions, which are [marked](crate::database::mark). If the server works for us or waits for a lock, the watchdog
+//! waits. If the server waits for us while we wait for the server, a message was lost. If the server does not answer
+//! either, the connection is lost. Work that is not marked is short, and fails after a fixed limit.
 //!
 //! | module | what it is for |
 //! |---|---|

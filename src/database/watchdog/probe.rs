@@ -34,7 +34,7 @@ pub(crate) struct Timeouts {
 
 impl Timeouts {
     pub(crate) fn of(address: &PostgresqlAddress) -> Self {
-        let silence = address.connect_timeout.unwrap_or(SILENCE).min(SILENCE);
+        let silence = address.connect_limit().unwrap_or(SILENCE).min(SILENCE);
         Self { silence, pause: silence / 4, give_up: 4 * silence }
     }
 

@@ -53,7 +53,10 @@ fn an_error_whose_sqlstate_is_short_is_an_error_like_others() {
 #[apply(test)]
 fn a_message_that_is_shorter_than_its_own_length_is_an_error_of_one_line() {
     each(0..4_u32, |length| {
-        let url = server_that_sends(&[&b"R"[..], &length.to_be_bytes(), b"\0\0\0\0\0\0\0\0"].concat());
+        let message = [&b"R"[..], &length.to_be_bytes(), b"\0\0\0\0\0\0\0\0"].concat();
+        let during_login = run_at(&server_that_sends(&message), &["info"]).expect(69).stderr;
+        assert!(during_login.contains("violates the PostgreSQL protocol"), "{during_login}");
+        let url = server_that_sends(&[login(), message].concat());
         for arguments in COMMANDS {
             let outcome = run_at(&url, arguments).expect(1);
             is_one_line(&outcome);
@@ -121,7 +124,7 @@ fn no_answer_of_a_server_ends_in_an_abort() {
 
 #[apply(test)]
 fn no_private_copy_and_no_unfinished_report_stays() {
-    let url = server_that_sends(b"R\0\0\0\0\0\0\0\0");
+    let url = server_that_sends(&[login(), b"R\0\0\0\0\0\0\0\0".to_vec()].concat());
     let temporary = test_directory();
     let source = with_left_over_wal();
     let directory = source.directory();

@@ -2,7 +2,9 @@
 
 mod aborts;
 mod answers;
+mod bridge;
 mod group_owner;
+mod login;
 mod namesakes;
 mod planted;
 mod pool;

@@ -120,7 +120,7 @@ fn what_the_environment_asks_for_is_verified_as_what_the_url_asks_for() {
     assert_eq!(servers.accepted("", &[mode("verify-ca"), root_certificate]), ["good", "another name"]);
     assert_eq!(servers.accepted("", &[mode("verify-full"), root_certificate]), ["good"]);
     assert_eq!(servers.accepted("", &[mode("verify-full"), ("HOME", text(&home))]), ["good"]);
-    // The machine's own CAs signed none of these certificates.
+    // Without a root certificate nothing can be verified; the machine's own CAs signed none of these certificates.
     assert_eq!(servers.accepted("", &[mode("verify-full")]), [""; 0]);
     assert_eq!(servers.accepted("sslrootcert=system", &[]), [""; 0]);
 
@@ -143,9 +143,12 @@ fn the_fault_of_a_certificate_is_named_with_a_hint_that_fits() {
             .stderr
     };
     let words = [
-        ("rejected: certificate expired", "hint: renew the server's certificate"),
-        ("rejected: certificate not valid for name \"127.0.0.1\"", "hint: use the host name that the certificate"),
-        ("a CA that this client does not trust", "hint: set `sslrootcert=FILE`"),
+        ("the server's certificate expired on 2020-01-01", "hint: renew the certificate"),
+        (
+            "the server's certificate is for `other.example`, `server`, not for `127.0.0.1`",
+            "hint: use a host name that",
+        ),
+        ("signed by `unknown`, a CA that this client does not trust", "hint: set `sslrootcert=FILE`"),
     ];
     let urls = servers.with_tls[1..].iter().map(|(name, server)| (name, server.url("postgres")));
     each(urls.zip(words), |((name, url), (why, hint))| {
@@ -157,15 +160,19 @@ fn the_fault_of_a_certificate_is_named_with_a_hint_that_fits() {
         plain.contains("does not support TLS") && plain.contains("hint: switch TLS on at the server (`ssl = on`"),
         "{plain}"
     );
+}
 
+#[apply(test)]
+fn a_certificate_that_is_its_own_root_is_accepted_as_in_libpq() {
     // `openssl req -x509` creates the certificate of a CA.
     let authority = Authority::new("own");
     let server = authority.server_with_own_certificate();
+    let parameters = |client: &Client| format!("sslmode=verify-ca&sslrootcert={}", client.root_certificate().display());
     let client = Client::new(&authority);
-    let root = client.root_certificate();
-    let parameters = format!("sslmode=require&sslrootcert={}", text(&root));
-    let own = client.connect(&server.url("postgres"), &parameters, &[]).expect(78).stderr;
-    assert!(own.contains("CA:TRUE"), "{own}");
+    client.connect(&server.url("postgres"), &parameters(&client), &[]).expect(0);
+    let other = Client::new(&Authority::new("other"));
+    let refused = other.connect(&server.url("postgres"), &parameters(&other), &[]).expect(78).stderr;
+    assert!(refused.contains("signed by itself and not by a CA that this client trusts"), "{refused}");
 }
 
 #[apply(test)]
@@ -183,7 +190,7 @@ fn every_command_verifies_what_the_environment_asks_for() {
         &["migrate-sqlite-to-postgres", "--from", &from, "--to", plain.url()],
     ];
     each(commands, |arguments| {
-        let outcome = run(tarsy_db(&plain).env("PGSSLMODE", "verify-full").args(arguments)).expect(78);
+        let outcome = run(tarsy_db(&plain).env("PGSSLMODE", "require").args(arguments)).expect(78);
         assert!(outcome.stderr.contains("does not support TLS"), "{arguments:?}: {}", outcome.stderr);
     });
     // An address from separate settings has no parameters.
@@ -215,7 +222,9 @@ fn settings_that_cannot_be_honoured_are_refused_by_name() {
     for mode in ["", "verify_full"] {
         refused("", &[("PGSSLMODE", mode)], &["`PGSSLMODE`", &format!("`{mode}`"), "`verify-full`"]);
     }
-    refused("", &[("PGSSLMODE", "verify-ca")], &["sslmode=verify-ca", "PGSSLROOTCERT"]);
+    for mode in ["verify-ca", "verify-full"] {
+        refused("", &[("PGSSLMODE", mode)], &[&format!("sslmode={mode}"), "PGSSLROOTCERT"]);
+    }
     refused("sslrootcert=system&sslmode=require", &[], &["sslrootcert=system", "verify-full"]);
     refused("", &[("PGSSLROOTCERT", "system"), ("PGSSLMODE", "verify-ca")], &["sslrootcert=system"]);
     refused("", &[("PGSSLROOTCERT", "/nonexistent"), ("PGSSLMODE", "require")], &["/nonexistent"]);

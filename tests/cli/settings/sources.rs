@@ -144,22 +144,6 @@ fn a_password_given_by_its_parts_is_taken_literally() {
     });
 }
 
-#[apply(test)]
-fn a_password_that_the_driver_cannot_send_is_named_as_the_cause() {
-    let database = Database::postgresql();
-    let (_, name) = database.url().rsplit_once('/').expect("the URL names a database");
-    let (_, address) = database.url().rsplit_once('@').expect("the URL names a host");
-    let role = format!("{name}_emoji");
-    // PostgreSQL takes it as it is, because Unicode 3.2 (SASLprep) does not know the character.
-    database.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'rocket 🚀'"));
-    let mut command = bare_tarsy_db(database.directory());
-    command.env("DATABASE_URL", format!("postgresql://{role}:{}@{address}", percent_encoded("rocket 🚀")));
-    let outcome = Outcome::of(command.args(["wait", "--max-attempts", "1", "--for", "connect"]));
-    database.execute(&format!("DROP ROLE {role}"));
-    let told = outcome.code == Some(78) && outcome.stderr.contains("password");
-    assert!(outcome.code == Some(0) || told, "{:?} {}", outcome.code, outcome.stderr);
-}
-
 fn toml_string(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -108,8 +108,8 @@ fn the_env_file_and_the_environment_are_merged_name_by_name() {
     assert_eq!(place(bare().env("database_host", "variable.invalid")), "file@variable.invalid:5432/tarsy");
 
     // The URL is stronger than the password, wherever they are.
-    write_file(directory, ".env", "DATABASE_URL=postgresql://url.invalid/tarsy\n");
-    assert_eq!(place(bare().env("DATABASE_PASSWORD", "x")), "url.invalid:5432/tarsy");
+    write_file(directory, ".env", "DATABASE_URL=postgresql://user@url.invalid/tarsy\n");
+    assert_eq!(place(bare().env("DATABASE_PASSWORD", "x")), "user@url.invalid:5432/tarsy");
     // An empty variable is stronger than the line in the file, as for the backend. A warning says so.
     let mut hidden = bare();
     hidden.env("DATABASE_URL", "").env("DATABASE_PASSWORD", "x").env("DATABASE_HOST", "variable.invalid");

@@ -31,6 +31,24 @@ impl Authority {
         start(&certificate.pem(), &key)
     }
 
+    /// A server with TLS for `127.0.0.1` that knows the clients of this CA, with these lines of `pg_hba.conf`.
+    pub(crate) fn server_that_allows(&self, lines: &str) -> Server {
+        let key = key();
+        let certificate = named("server", &["127.0.0.1"]).signed_by(&key, &self.0).expect("a certificate");
+        let server = Server::create(&["ssl = on", "ssl_ca_file = 'server.crt'"]);
+        server.install_certificate(&(certificate.pem() + &self.pem()), &key.serialize_pem());
+        server.allow(lines);
+        server.run();
+        server
+    }
+
+    /// A certificate for a client of this name, and its key, in PEM format.
+    pub(crate) fn client(&self, name: &str) -> (String, String) {
+        let key = key();
+        let certificate = named(name, &[]).signed_by(&key, &self.0).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
     /// A server that presents the certificate of this CA as its own.
     pub(crate) fn server_with_own_certificate(&self) -> Server {
         start(&self.pem(), self.0.key())

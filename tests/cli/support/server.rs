@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use super::connection::Connection;
 use super::harness::require;
 use super::temporary_directory;
 
@@ -124,6 +125,19 @@ impl Server {
             std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
             give_to_postgres(&path);
         }
+    }
+
+    /// Gives the server, before it runs, these lines of `pg_hba.conf`, and trusts its Unix socket.
+    pub(crate) fn allow(&self, lines: &str) {
+        let path = self.directory.join("data/pg_hba.conf");
+        std::fs::write(&path, format!("local all all trust\n{lines}\n")).expect("the file can be written");
+        give_to_postgres(&path);
+    }
+
+    /// A connection of the superuser over the Unix socket, which [`Server::allow`] opens.
+    pub(crate) fn connection(&self) -> Connection {
+        let directory = self.directory.display();
+        Connection::open(&format!("postgresql://postgres@localhost:{}/postgres?host={directory}", self.port))
     }
 
     /// The directory of the server's Unix socket.

@@ -1,0 +1,57 @@
+//! A failed attempt to connect to a server, and what it rules out.
+
+use crate::database::failure::{DatabaseCause, ErrorClass, OTHER_PROGRAM};
+
+/// What a failed attempt rules out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// This kind of encryption: plain text may be accepted where TLS is not, and the other way round.
+    Encryption,
+    /// This address of the host.
+    Address,
+    /// This host.
+    Host,
+    /// Any connection.
+    Everything,
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reach: Reach,
+    pub(super) cause: DatabaseCause,
+}
+
+impl Failure {
+    pub(super) fn new(reach: Reach, class: ErrorClass, message: String) -> Self {
+        Self { reach, cause: DatabaseCause::new(class, message) }
+    }
+
+    /// An error of TLS itself.
+    pub(super) fn of_tls(error: &openssl::ssl::Error, reach: Reach) -> Self {
+        let reason = error.ssl_error().and_then(|stack| stack.errors().first()?.reason());
+        let cause = match (error.io_error(), reason) {
+            (Some(error), _) => DatabaseCause::of_io(error),
+            (None, Some(reason)) => DatabaseCause::new(ErrorClass::Tls, format!("TLS failed: {reason}")),
+            (None, None) => DatabaseCause::of_io(&std::io::ErrorKind::UnexpectedEof.into()),
+        };
+        Self { reach, cause }
+    }
+
+    /// A server that violates the protocol.
+    pub(super) fn of_protocol(what: &str) -> Self {
+        Self::new(Reach::Everything, ErrorClass::ConnectionLost, format!("{what}; {OTHER_PROGRAM}"))
+    }
+}
+
+/// A connection that broke during the login.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        let tls = error.get_ref().and_then(|error| error.downcast_ref::<openssl::ssl::Error>());
+        match (tls, error.kind()) {
+            (Some(tls), _) => Self::of_tls(tls, Reach::Everything),
+            (None, std::io::ErrorKind::InvalidData) => Self::of_protocol(&error.to_string()),
+            (None, _) => Self { reach: Reach::Everything, cause: DatabaseCause::of_io(&error) },
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Logs in to a server, as libpq does.
+
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
+
+use super::failure::{Failure, Reach};
+use super::messages::{Message, Messages};
+use crate::database::connection::startup::{self, SessionSetting};
+use crate::database::failure::{DatabaseCause, ErrorClass};
+
+/// The types of the server's messages.
+mod kind {
+    pub(super) const AUTHENTICATION: u8 = b'R';
+    pub(super) const ERROR: u8 = b'E';
+    pub(super) const NOTICE: u8 = b'N';
+    pub(super) const PARAMETER: u8 = b'S';
+    pub(super) const KEY: u8 = b'K';
+    pub(super) const READY: u8 = b'Z';
+}
+
+/// The authentication requests of a server.
+mod request {
+    pub(super) const OK: u32 = 0;
+    pub(super) const CLEARTEXT: u32 = 3;
+    pub(super) const MD5: u32 = 5;
+    pub(super) const SASL: u32 = 10;
+    pub(super) const SASL_CONTINUE: u32 = 11;
+    pub(super) const SASL_FINAL: u32 = 12;
+    /// By number, for the error.
+    pub(super) const OTHERS: [(u32, &str); 4] = [(2, "Kerberos"), (7, "GSSAPI"), (8, "GSSAPI"), (9, "SSPI")];
+}
+
+/// Who logs in.
+#[derive(Clone, Copy)]
+pub(super) struct Credentials<'a> {
+    pub(super) user: &'a str,
+    pub(super) password: Option<&'a str>,
+    /// The hash of the server's certificate, for channel binding.
+    pub(super) end_point: Option<&'a [u8]>,
+}
+
+/// Sends the settings of the session and logs in. Returns what the server says about the session: its parameters, the key
+/// to cancel a query, and that it is ready.
+pub(super) async fn log_in(
+    messages: &mut Messages,
+    credentials: Credentials<'_>,
+    settings: &[SessionSetting],
+) -> Result<Vec<u8>, Failure> {
+    messages.send(&startup::message(settings)).await?;
+    authenticate(messages, credentials).await?;
+    let mut greeting = Vec::new();
+    loop {
+        let kinds = [kind::PARAMETER, kind::KEY, kind::NOTICE, kind::READY, kind::ERROR];
+        let message = messages.receive(&kinds).await?;
+        if message.kind() == kind::ERROR {
+            return Err(refusal(&message, Reach::Everything));
+        }
+        greeting.extend_from_slice(message.bytes());
+        if message.kind() == kind::READY {
+            return Ok(greeting);
+        }
+    }
+}
+
+/// Answers the server's requests until it is satisfied.
+async fn authenticate(messages: &mut Messages, credentials: Credentials<'_>) -> Result<(), Failure> {
+    let mut scram = None;
+    loop {
+        let kinds = [kind::AUTHENTICATION, kind::NOTICE, kind::ERROR];
+        let message = messages.receive(&kinds).await?;
+        match message.kind() {
+            kind::ERROR => return Err(refusal(&message, Reach::Encryption)),
+            kind::NOTICE => continue,
+            _ => {}
+        }
+        let (request, data) = message.body().split_first_chunk().ok_or_else(|| invalid("an empty request"))?;
+        match (u32::from_be_bytes(*request), &mut scram) {
+            (request::OK, None) => return Ok(()),
+            // It would not have proved that it knows the password.
+            (request::OK, Some(_)) => return Err(invalid("the server ended the login before its end")),
+            (request::CLEARTEXT, _) => messages.send(&password_message(password(credentials)?)).await,
+            (request::MD5, _) => {
+                let salt = data.try_into().map_err(|_| invalid("a wrong salt"))?;
+                let hash = md5_hash(credentials.user.as_bytes(), password(credentials)?.as_bytes(), salt);
+                messages.send(&password_message(&hash)).await
+            }
+            (request::SASL, None) => {
+                let (mechanism, exchange) = begin_scram(credentials, data)?;
+                let first = exchange.message();
+                let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
+                let body = [mechanism.as_bytes(), b"\0", &length, first].concat();
+                scram = Some(exchange);
+                messages.send(&framed(&body)).await
+            }
+            (request::SASL_CONTINUE, Some(exchange)) => {
+                exchange.update(data).map_err(|error| invalid(&error.to_string()))?;
+                messages.send(&framed(exchange.message())).await
+            }
+            (request::SASL_FINAL, Some(exchange)) => {
+                exchange.finish(data).map_err(|_| unproven())?;
+                scram = None;
+                Ok(())
+            }
+            (other, _) => return Err(unsupported(other)),
+        }?;
+    }
+}
+
+/// Chooses a mechanism of those that the server offers, and begins it.
+fn begin_scram(credentials: Credentials<'_>, offered: &[u8]) -> Result<(&'static str, ScramSha256), Failure> {
+    let offers = |name: &str| offered.split(|byte| *byte == 0).any(|found| found == name.as_bytes());
+    let (mechanism, binding) = match credentials.end_point {
+        Some(hash) if offers(SCRAM_SHA_256_PLUS) => {
+            (SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(hash.to_vec()))
+        }
+        _ if !offers(SCRAM_SHA_256) => {
+            let offered = String::from_utf8_lossy(offered).trim_end_matches('\0').replace('\0', ", ");
+            let message = format!("the server asks for `{offered}`, which tarsy-db does not support");
+            return Err(Failure::new(Reach::Everything, ErrorClass::Configuration, message));
+        }
+        // The server would notice that its offer was removed on the way.
+        Some(_) => (SCRAM_SHA_256, ChannelBinding::unrequested()),
+        None => (SCRAM_SHA_256, ChannelBinding::unsupported()),
+    };
+    Ok((mechanism, ScramSha256::new(password(credentials)?.as_bytes(), binding)))
+}
+
+fn password(credentials: Credentials<'_>) -> Result<&str, Failure> {
+    credentials.password.filter(|password| !password.is_empty()).ok_or_else(|| {
+        Failure::new(
+            Reach::Everything,
+            ErrorClass::Authentication,
+            "the server asks for a password, and none is given".to_owned(),
+        )
+    })
+}
+
+fn password_message(password: &str) -> Vec<u8> {
+    framed(&[password.as_bytes(), b"\0"].concat())
+}
+
+/// An answer to an authentication request.
+fn framed(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [b"p", &length.to_be_bytes()[..], body].concat()
+}
+
+/// The server's error.
+fn refusal(message: &Message, reach: Reach) -> Failure {
+    message.with_answer(|answer| {
+        // Another encryption would not help a server that is starting up; another host may.
+        let reach = if answer.code == "57P03" { Reach::Host } else { reach };
+        Failure { reach, cause: DatabaseCause::of_answer(answer) }
+    })
+}
+
+fn invalid(what: &str) -> Failure {
+    Failure::of_protocol(what)
+}
+
+fn unproven() -> Failure {
+    let message = "the server does not prove that it knows the password: it may not be the one it claims to be";
+    Failure::new(Reach::Everything, ErrorClass::Authentication, message.to_owned())
+}
+
+fn unsupported(number: u32) -> Failure {
+    let name = request::OTHERS.iter().find(|(known, _)| *known == number).map(|(_, name)| *name);
+    match name {
+        Some(name) => {
+            let message = format!("the server asks for {name} authentication, which tarsy-db does not support");
+            Failure::new(Reach::Everything, ErrorClass::Configuration, message)
+        }
+        None => invalid(&format!("an authentication request of the unknown kind {number}")),
+    }
+}

@@ -1,0 +1,201 @@
+//! Connects to a PostgreSQL server and logs in, as libpq does.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`login`] | logs in: passwords, SCRAM, channel binding |
+//! | [`tls`] | TLS by OpenSSL |
+//! | [`client_certificate`] | the certificate of this client, and its key |
+//! | [`tls_file`] | files with certificates and keys |
+//! | [`verify`] | whether the server's certificate is accepted, and why not |
+//! | [`patience`] | the limit of an attempt, and what it waited for |
+//! | [`messages`] | whole messages of the protocol |
+//! | [`failure`] | a failed attempt, and what it rules out |
+//! | [`socket`] | TCP and Unix sockets |
+
+mod client_certificate;
+mod failure;
+mod login;
+mod messages;
+mod patience;
+mod socket;
+mod tls;
+mod tls_file;
+mod verify;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(super) use self::socket::Stream;
+
+use self::failure::{Failure, Reach};
+use self::login::{Credentials, log_in};
+use self::messages::Messages;
+use self::patience::{Patience, Phase};
+use self::socket::{Place, Socket};
+use super::startup::SessionSetting;
+use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::url::{PostgresqlAddress, Secret, SslMode};
+
+/// A connection that is logged in.
+pub(super) struct Session {
+    pub(super) stream: Box<dyn Stream>,
+    /// What the server said about the session after the login, and perhaps more.
+    pub(super) greeting: Vec<u8>,
+}
+
+/// Connects and logs in. The session gets these settings, of which user and database are replaced by those of the address.
+///
+/// # Errors
+/// The reason that says most: that of the last address, or the server's answer.
+pub(super) async fn connect(
+    address: &PostgresqlAddress,
+    settings: &[SessionSetting],
+) -> Result<Session, DatabaseCause> {
+    let settings = settings_of(address, settings);
+    let places = Place::all(&address.host, address.port).await.map_err(|error| DatabaseCause::of_io(&error))?;
+    let mut cause = DatabaseCause::new(ErrorClass::NameResolution, "the host name has no address");
+    for place in &places {
+        let attempt = Attempt { address, settings: &settings, place, patience: Patience::new(address) };
+        match attempt.run().await {
+            Ok(session) => return Ok(session),
+            Err(failure) if failure.reach == Reach::Address => cause = failure.cause,
+            Err(failure) => return Err(failure.cause),
+        }
+    }
+    Err(cause)
+}
+
+/// The options of the address come first, so that those of the driver are in force.
+fn settings_of(address: &PostgresqlAddress, settings: &[SessionSetting]) -> Vec<SessionSetting> {
+    const OPTIONS: &str = "options";
+    let user = address.user.clone().unwrap_or_default();
+    let database = address.database.clone().unwrap_or_else(|| user.clone());
+    let of_driver = settings.iter().find(|(name, _)| name == OPTIONS).map(|(_, value)| value);
+    let options: Vec<_> = address.options.iter().chain(of_driver).map(String::as_str).collect();
+    let own = [("user", user), ("database", database), (OPTIONS, options.join(" "))];
+    let others = settings.iter().filter(|(name, _)| own.iter().all(|(known, _)| name != known)).cloned();
+    let own = own.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    own.filter(|(name, value)| name != OPTIONS || !value.is_empty()).chain(others).collect()
+}
+
+/// How a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encryption {
+    Plain,
+    Tls,
+    /// Plain text if the server offers no TLS.
+    TlsIfOffered,
+}
+
+/// What to try, in this order.
+fn encryptions(mode: SslMode, place: &Place) -> &'static [Encryption] {
+    match (place, mode) {
+        (Place::UnixSocket(_), _) | (_, SslMode::Disable) => &[Encryption::Plain],
+        (_, SslMode::Allow) => &[Encryption::Plain, Encryption::Tls],
+        (_, SslMode::Prefer) => &[Encryption::TlsIfOffered, Encryption::Plain],
+        (_, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull) => &[Encryption::Tls],
+    }
+}
+
+/// One address of a server.
+struct Attempt<'a> {
+    address: &'a PostgresqlAddress,
+    settings: &'a [SessionSetting],
+    place: &'a Place,
+    patience: Patience,
+}
+
+impl Attempt<'_> {
+    /// Tries one encryption after the other.
+    async fn run(&self) -> Result<Session, Failure> {
+        let mut before: Option<(Encryption, DatabaseCause)> = None;
+        for encryption in encryptions(self.address.tls.mode(), self.place) {
+            match (self.connect(*encryption).await, before.take()) {
+                (Ok(session), _) => return Ok(session),
+                (Err(failure), None) if failure.reach == Reach::Encryption => {
+                    before = Some((*encryption, failure.cause));
+                }
+                (Err(failure), None) => return Err(failure),
+                (Err(failure), Some(first)) => return Err(joined(first, (*encryption, failure))),
+            }
+        }
+        let cause = before.map(|(_, cause)| cause).expect("there is an encryption to try");
+        Err(Failure { reach: Reach::Everything, cause })
+    }
+
+    async fn connect(&self, encryption: Encryption) -> Result<Session, Failure> {
+        let socket = self.patience.over(Phase::Connect, self.place.connect()).await?;
+        let of_address = |error| Failure { reach: Reach::Address, cause: DatabaseCause::of_io(&error) };
+        match (socket.map_err(of_address)?, encryption) {
+            (Socket::Tcp(stream), Encryption::Tls | Encryption::TlsIfOffered) => {
+                self.connect_with_tls(stream, encryption).await
+            }
+            (socket, _) => self.log_in(socket.boxed(), None).await,
+        }
+    }
+
+    async fn connect_with_tls(&self, mut stream: TcpStream, encryption: Encryption) -> Result<Session, Failure> {
+        let is_offered = self.patience.over(Phase::Tls, request_tls(&mut stream)).await??;
+        if !is_offered && encryption == Encryption::Tls {
+            return Err(Failure::new(Reach::Everything, ErrorClass::Tls, NO_TLS.to_owned()));
+        }
+        if !is_offered {
+            let session = self.log_in(Box::new(stream), None).await;
+            // Another attempt in plain text would be the same.
+            return session.map_err(|failure| match failure.reach {
+                Reach::Encryption => Failure { reach: Reach::Everything, ..failure },
+                _ => failure,
+            });
+        }
+        let handshake = tls::handshake(stream, &self.address.tls, &self.address.host);
+        let stream = self.patience.over(Phase::Tls, handshake).await??;
+        let end_point = tls::end_point(stream.ssl());
+        self.log_in(Box::new(stream), end_point.as_deref()).await
+    }
+
+    async fn log_in(&self, stream: Box<dyn Stream>, end_point: Option<&[u8]>) -> Result<Session, Failure> {
+        let credentials = Credentials {
+            user: self.address.user.as_deref().unwrap_or_default(),
+            password: self.address.password.as_ref().map(Secret::expose),
+            end_point,
+        };
+        let mut messages = Messages::over(stream);
+        let login = log_in(&mut messages, credentials, self.settings);
+        let mut greeting = self.patience.over(Phase::Login, login).await??;
+        let (stream, rest) = messages.into_parts();
+        greeting.extend_from_slice(&rest);
+        Ok(Session { stream, greeting })
+    }
+}
+
+const NO_TLS: &str = "server does not support TLS";
+
+/// Whether the server offers TLS on this connection.
+async fn request_tls(stream: &mut TcpStream) -> Result<bool, Failure> {
+    /// The length of the message, and the number that stands for TLS.
+    const REQUEST: u64 = (8 << 32) + 80_877_103;
+    stream.write_u64(REQUEST).await?;
+    match stream.read_u8().await? {
+        b'S' => Ok(true),
+        b'N' => Ok(false),
+        // It comes from a server that is not verified yet.
+        b'E' => Err(Failure::of_protocol("the server answers the request for TLS with an error")),
+        other => {
+            let shown = char::from(other).escape_default();
+            Err(Failure::of_protocol(&format!("unexpected answer '{shown}' to the request for TLS")))
+        }
+    }
+}
+
+/// One failure of two attempts: the one with TLS says more, unless the server has none.
+fn joined(first: (Encryption, DatabaseCause), second: (Encryption, Failure)) -> Failure {
+    let ((first_encryption, first), (_, Failure { reach, cause: second })) = (first, second);
+    let (with_tls, plain) = if first_encryption == Encryption::Plain { (second, first) } else { (first, second) };
+    let cause = if with_tls.message == NO_TLS || with_tls.message == plain.message {
+        plain
+    } else {
+        let message = format!("{}; in plain text: {}", with_tls.message, plain.message);
+        DatabaseCause::new(with_tls.class, message)
+    };
+    Failure { reach, cause }
+}

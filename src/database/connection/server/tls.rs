@@ -1,0 +1,132 @@
+//! TLS by OpenSSL, which libpq uses as well: the same code judges certificates, keys and protocols.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion};
+use openssl::x509::X509Ref;
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+use super::failure::{Failure, Reach};
+use super::tls_file::{require_file, unusable};
+use super::{client_certificate, verify};
+use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::url::{RootCertificates, SslMode, TlsOptions};
+use crate::mutex::lock;
+
+/// Negotiates TLS over a connection, and verifies the server as the options ask for it.
+pub(super) async fn handshake(
+    stream: TcpStream,
+    options: &TlsOptions,
+    host: &str,
+) -> Result<SslStream<TcpStream>, Failure> {
+    // The files are the same for another encryption, but that may not need them.
+    let refused = |cause| Failure { reach: Reach::Everything, cause };
+    let internal = |error: ErrorStack| refused(DatabaseCause::new(ErrorClass::Tls, format!("TLS failed: {error}")));
+    let rejection = Rejection::default();
+    let context = context(options, &rejection).map_err(refused)?;
+    let mut ssl = Ssl::new(&context).map_err(internal)?;
+    if is_host_name(host) {
+        ssl.set_hostname(host).map_err(internal)?;
+    }
+    let mut stream = SslStream::new(ssl, stream).map_err(internal)?;
+    let connected = Pin::new(&mut stream).connect().await;
+    let rejected = |message| Failure::new(Reach::Encryption, ErrorClass::Certificate, message);
+    if let Err(error) = connected {
+        return Err(match lock(&rejection).take() {
+            Some(message) => rejected(message),
+            None => Failure::of_tls(&error, Reach::Encryption),
+        });
+    }
+    if options.mode() == SslMode::VerifyFull {
+        let certificate = stream.ssl().peer_certificate();
+        let certificate = certificate.ok_or_else(|| rejected("the server shows no certificate".to_owned()))?;
+        verify::require_name(&certificate, host).map_err(rejected)?;
+    }
+    Ok(stream)
+}
+
+/// The first reason why a certificate was not accepted.
+type Rejection = Arc<Mutex<Option<String>>>;
+
+fn context(options: &TlsOptions, rejection: &Rejection) -> Result<SslContext, DatabaseCause> {
+    let internal = |error: ErrorStack| DatabaseCause::new(ErrorClass::Tls, format!("TLS failed: {error}"));
+    let mut builder = SslContext::builder(SslMethod::tls_client()).map_err(internal)?;
+    // libpq's default.
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(internal)?;
+    // The length of each message shows whether the server's last one is complete.
+    builder.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
+    set_roots(&mut builder, options)?;
+    client_certificate::set(&mut builder, options)?;
+    let mode = if options.roots.is_some() { SslVerifyMode::PEER } else { SslVerifyMode::NONE };
+    let rejection = Arc::clone(rejection);
+    builder.set_verify_callback(mode, move |is_accepted, store| {
+        if !is_accepted {
+            lock(&rejection).get_or_insert_with(|| verify::rejection(store));
+        }
+        is_accepted
+    });
+    Ok(builder.build())
+}
+
+/// Sets the CAs that are trusted; nothing else is.
+fn set_roots(builder: &mut SslContextBuilder, options: &TlsOptions) -> Result<(), DatabaseCause> {
+    match &options.roots {
+        None => Ok(()),
+        Some(RootCertificates::File(path)) => {
+            require_file("root certificate", path)?;
+            let none = |_| unusable("root certificate", path, "the file holds no certificate in PEM format");
+            builder.set_ca_file(path).map_err(none)
+        }
+        Some(RootCertificates::System) => {
+            let found = openssl_probe::probe();
+            let none = || {
+                let message = "`sslrootcert=system`: this machine has no certificates of CAs";
+                DatabaseCause::new(ErrorClass::Configuration, message)
+            };
+            let directory = found.cert_dir.first().map(std::path::PathBuf::as_path);
+            if found.cert_file.is_none() && directory.is_none() {
+                return Err(none());
+            }
+            builder.load_verify_locations(found.cert_file.as_deref(), directory).map_err(|_| none())
+        }
+    }
+}
+
+/// Whether libpq sends this host as the name of the server: addresses are not.
+fn is_host_name(host: &str) -> bool {
+    !host.is_empty() && !host.contains(':') && !host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// The hash of the server's certificate that binds a login to this connection (`tls-server-end-point`).
+pub(super) fn end_point(ssl: &SslRef) -> Option<Vec<u8>> {
+    let certificate = ssl.peer_certificate()?;
+    let digest = MessageDigest::from_nid(digest_of(&certificate)?)?;
+    certificate.digest(digest).ok().map(|hash| hash.to_vec())
+}
+
+/// RFC 5929: the digest of the certificate's signature, but SHA-256 in the place of MD5 and SHA-1.
+fn digest_of(certificate: &X509Ref) -> Option<Nid> {
+    let algorithms = certificate.signature_algorithm().object().nid().signature_algorithms()?;
+    Some(match algorithms.digest {
+        Nid::MD5 | Nid::SHA1 => Nid::SHA256,
+        digest => digest,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_not_sent_as_the_name_of_the_server() {
+        for (host, is_sent) in [("db", true), ("db1.example", true), ("127.0.0.1", false), ("::1", false), ("", false)]
+        {
+            assert_eq!(is_host_name(host), is_sent, "{host}");
+        }
+    }
+}

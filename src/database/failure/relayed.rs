@@ -1,0 +1,32 @@
+//! A cause that the bridge to a server found, on its way through the driver: the bridge answers the driver as a server
+//! would, and the driver returns that answer as an error. It is not one that the driver retries by itself.
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
+use sqlx::postgres::PgDatabaseError;
+
+use super::class::ErrorClass;
+
+/// In the place of the SQLSTATE. No server uses it.
+const CODE: &str = "TDB00";
+
+/// The answer that brings a class and a message to [`read`].
+#[must_use]
+pub(crate) fn answer(class: ErrorClass, message: &str) -> Vec<u8> {
+    let class = serde_json::to_value(class).unwrap_or_default();
+    // A zero byte ends a field.
+    let message = message.replace('\0', " ");
+    let fields =
+        [('S', "FATAL"), ('V', "FATAL"), ('C', CODE), ('M', &message), ('R', class.as_str().unwrap_or_default())];
+    let body = fields.map(|(field, value)| format!("{field}{value}\0")).concat();
+    let length = u32::try_from(body.len() + 5).unwrap_or(u32::MAX);
+    [b"E", &length.to_be_bytes()[..], body.as_bytes(), b"\0"].concat()
+}
+
+/// The class and the message, if the bridge sent the answer.
+#[must_use]
+pub(super) fn read(answer: &PgDatabaseError) -> Option<(ErrorClass, &str)> {
+    let class: StrDeserializer<'_, Error> = answer.routine().filter(|_| answer.code() == CODE)?.into_deserializer();
+    Some((ErrorClass::deserialize(class).unwrap_or(ErrorClass::Other), answer.message()))
+}

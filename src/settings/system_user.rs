@@ -1,0 +1,29 @@
+//! The name of the system's user that runs this process.
+
+/// The name of the effective user in `/etc/passwd`.
+pub(crate) fn name() -> Option<String> {
+    let table = std::fs::read_to_string("/etc/passwd").ok()?;
+    name_in(&table, rustix::process::geteuid().as_raw())
+}
+
+/// The name of the user with this number in a table of `name:password:number:...`.
+fn name_in(table: &str, number: u32) -> Option<String> {
+    table.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let found: u32 = fields.nth(1)?.parse().ok()?;
+        (found == number && !name.is_empty()).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_its_number() {
+        let table = "root:x:0:0:root:/root:/bin/bash\n+::::::\n\ntarsy:x:1000:1000::/:/bin/sh\n";
+        assert_eq!(name_in(table, 1000).as_deref(), Some("tarsy"));
+        assert_eq!(name_in(table, 1), None);
+    }
+}

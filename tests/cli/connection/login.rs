@@ -1,0 +1,114 @@
+//! Logins as libpq makes them: with and without encryption, by password and by certificate.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::cases::each;
+use crate::support::certificate::Authority;
+use crate::support::server::{PASSWORD, Server};
+use crate::support::{Database, Outcome, Role, apply, run_at, test, test_directory, write_file};
+
+const ONCE: [&str; 5] = ["wait", "--max-attempts", "1", "--for", "connect"];
+
+/// Makes one attempt with these parameters.
+fn connect(server: &Server, parameters: &str) -> Outcome {
+    run_at(&format!("{}?{parameters}", server.url("postgres")), &ONCE)
+}
+
+#[apply(test)]
+fn another_encryption_is_tried_where_the_mode_allows_it() {
+    const ANY: &str = "all all 127.0.0.1/32 scram-sha-256";
+    let authority = Authority::new("known");
+    let encrypted = authority.server_that_allows(&format!("hostssl {ANY}"));
+    let plain = authority.server_that_allows(&format!("hostnossl {ANY}"));
+    let cases = [("disable", 77, 0), ("allow", 0, 0), ("prefer", 0, 0), ("require", 0, 77)];
+    each(cases, |(mode, with_tls, without)| {
+        connect(&encrypted, &format!("sslmode={mode}")).expect(with_tls);
+        connect(&plain, &format!("sslmode={mode}")).expect(without);
+    });
+}
+
+#[apply(test)]
+fn the_reason_of_both_attempts_is_shown_once() {
+    let server = Authority::new("known").server_that_allows("hostssl all all 127.0.0.1/32 scram-sha-256");
+    let wrong = server.url("postgres").replace(PASSWORD, "wrong");
+    let refused = |mode: &str| run_at(&format!("{wrong}?sslmode={mode}"), &ONCE).expect(77).stderr;
+    for mode in ["allow", "prefer"] {
+        assert!(
+            refused(mode).contains("password authentication failed for user \"postgres\"; in plain text: no pg_hba")
+        );
+    }
+    assert!(!refused("require").contains("in plain text"));
+    let server = Authority::new("known").server_that_allows("host all all 127.0.0.1/32 scram-sha-256");
+    let wrong = server.url("postgres").replace(PASSWORD, "wrong");
+    let shown = run_at(&wrong, &ONCE).expect(77).stderr;
+    assert!(!shown.contains("in plain text"), "{shown}");
+}
+
+#[apply(test)]
+fn passwords_that_saslprep_refuses_are_used_as_they_are() {
+    let database = Database::postgresql();
+    let role = Role::new(&database);
+    let cases = [
+        ("\u{1f600}", "%F0%9F%98%80"),
+        ("with\ttab", "with%09tab"),
+        ("newline\n", "newline%0A"),
+        // A soft hyphen is left out, and a letter in full width is the letter.
+        ("so\u{ad}ft", "soft"),
+        ("\u{ff41}b", "ab"),
+    ];
+    each(cases, |(password, encoded)| {
+        database.execute(&format!("ALTER ROLE {} PASSWORD '{password}'", role.name));
+        run_at(&role.url().replace(PASSWORD, encoded), &ONCE).expect(0);
+        run_at(&role.url().replace(PASSWORD, &format!("{encoded}x")), &ONCE).expect(77);
+    });
+}
+
+#[apply(test)]
+fn every_kind_of_password_is_sent_as_the_server_asks_for_it() {
+    let server = Server::create(&["password_encryption = md5"]);
+    server.allow(
+        "host all postgres 127.0.0.1/32 password\nhost all hashed 127.0.0.1/32 md5\nhost all free 127.0.0.1/32 trust",
+    );
+    server.run();
+    let mut connection = server.connection();
+    connection.execute("CREATE ROLE hashed LOGIN PASSWORD 'test-password'; CREATE ROLE free LOGIN");
+    connection.close();
+    let url = |login: &str| format!("postgresql://{login}@127.0.0.1:{}/postgres", server.port);
+    for login in ["postgres:test-password", "hashed:test-password", "free", "free:any"] {
+        run_at(&url(login), &ONCE).expect(0);
+    }
+    for login in ["postgres:wrong", "hashed:wrong"] {
+        run_at(&url(login), &ONCE).expect(77);
+    }
+    let missing = run_at(&url("hashed"), &ONCE).expect(77).stderr;
+    assert!(missing.contains("the server asks for a password, and none is given"), "{missing}");
+}
+
+#[apply(test)]
+fn a_client_is_known_by_its_certificate() {
+    let authority = Authority::new("known");
+    let server = authority.server_that_allows("hostssl all all 127.0.0.1/32 cert");
+    let directory = test_directory();
+    let (certificate, key) = authority.client("postgres");
+    let certificate = write_file(directory.path(), "client.crt", certificate);
+    let key = write_file(directory.path(), "client.key", key);
+    let allow = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).expect("the file is ours");
+    let parameters = format!("sslmode=require&sslcert={certificate}");
+
+    connect(&server, "sslmode=require").expect(77).tells(&["client certificate"]);
+    allow(0o600);
+    connect(&server, &format!("{parameters}&sslkey={key}")).expect(0);
+    connect(&server, &parameters).expect(78).tells(&["a client certificate without a key"]);
+    connect(&server, &format!("{parameters}&sslkey=/nonexistent")).expect(78).tells(&["client key /nonexistent"]);
+    allow(0o644);
+    connect(&server, &format!("{parameters}&sslkey={key}")).expect(78).tells(&["client key", "0600"]);
+    allow(0o600);
+    let (_, other) = authority.client("postgres");
+    std::fs::write(&key, other).expect("the file can be written");
+    connect(&server, &format!("{parameters}&sslkey={key}"))
+        .expect(78)
+        .tells(&["not the key of the client certificate"]);
+    std::fs::write(&key, "no key").expect("the file can be written");
+    connect(&server, &format!("{parameters}&sslkey={key}")).expect(78).tells(&["holds no key"]);
+}
