@@ -197,6 +197,8 @@ fn libpq(error: LibpqError) -> SettingsError {
 fn every_error_of_what_libpq_would_heed() {
     let samples = samples!(LibpqError {
         NoRootCertificate => [libpq(LibpqError::NoRootCertificate("verify-ca"))],
+        TooWeakForDirectTls => [libpq(LibpqError::TooWeakForDirectTls)],
+        NoTlsVersion => [libpq(LibpqError::NoTlsVersion)],
         NoUser => [libpq(LibpqError::NoUser)],
         TooWeakForSystemRoots => [libpq(LibpqError::TooWeakForSystemRoots)],
         Unsupported => [libpq(LibpqError::Unsupported { name: text("PGSERVICE"), what: "a service" })],
@@ -210,7 +212,7 @@ fn url(source: UrlError) -> SettingsError {
 
 #[test]
 fn every_error_of_the_url() {
-    let unknown = UrlError::UnknownParameter { name: text("mode"), allowed: &["sslmode", "host"] };
+    let unknown = UrlError::UnknownParameter { name: text("mode"), allowed: vec!["sslmode", "host"] };
     let samples = samples!(UrlError {
         NoScheme => [url(UrlError::NoScheme)],
         UnsupportedScheme => [url(UrlError::UnsupportedScheme(text("mysql")))],

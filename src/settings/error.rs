@@ -113,6 +113,12 @@ pub enum LibpqError {
     /// `sslrootcert=system` would accept a certificate for any host.
     #[error("`sslrootcert=system` needs `sslmode=verify-full`: the public CAs sign certificates for every host")]
     TooWeakForSystemRoots,
+    /// Without TLS the server would not understand the first bytes of it.
+    #[error("`sslnegotiation=direct` needs `sslmode=require`, `verify-ca` or `verify-full`")]
+    TooWeakForDirectTls,
+    /// No version of TLS is allowed.
+    #[error("`ssl_max_protocol_version` is lower than `ssl_min_protocol_version`, which is `TLSv1.2` by default")]
+    NoTlsVersion,
     /// libpq would use the name of the system's user.
     #[error("no role is given, and the system's user has no name in /etc/passwd")]
     NoUser,
@@ -138,6 +144,8 @@ impl Diagnostic for LibpqError {
                                            or `sslrootcert=system` to trust the CAs of this machine"
                     .into()
             }
+            Self::TooWeakForDirectTls => "add `sslmode=verify-full` to the database URL".into(),
+            Self::NoTlsVersion => "leave out both, unless the server is older than TLS 1.2".into(),
             Self::NoUser => "name the role in the database URL, or in `PGUSER`".into(),
             Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
             Self::Unsupported { name, .. } => {

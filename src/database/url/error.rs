@@ -29,7 +29,7 @@ pub enum UrlError {
         /// The value is not kept, because it may be a secret.
         name: String,
         /// The parameters that this backend supports.
-        allowed: &'static [&'static str],
+        allowed: Vec<&'static str>,
     },
     /// A parameter with an invalid value.
     #[error("the parameter `{name}` of the database URL is not {expected}")]

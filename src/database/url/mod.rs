@@ -6,6 +6,8 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`postgresql`] | a server and its database |
+//! | [`keyword`] | libpq's parameters |
+//! | [`address`] | everything that is known of a PostgreSQL database |
 //! | [`sqlite`] | a file, or memory |
 //! | [`tls`] | TLS as libpq's parameters name it |
 //! | [`parameters`] | the parameters after the `?` |
@@ -13,7 +15,9 @@
 //! | [`scheme`] | the schemes, and the backend of each |
 //! | [`secret`] | values that must never be displayed |
 
+mod address;
 mod error;
+mod keyword;
 mod parameters;
 mod postgresql;
 mod scheme;
@@ -25,12 +29,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub(crate) use self::address::{ChannelBinding, PostgresqlAddress};
 pub(crate) use self::error::UrlError;
-pub(crate) use self::postgresql::{PostgresqlAddress, SSL_MODES, parse_port};
+pub(crate) use self::keyword::{KEEPS_EMPTY, KEYWORDS};
 pub(crate) use self::scheme::{Backend, is_url};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::sqlite::SqliteLocation;
-pub(crate) use self::tls::{RootCertificates, SslMode, TlsOptions};
+pub(crate) use self::tls::{Negotiation, RootCertificates, Sending, SslMode, TlsOptions, TlsVersion};
 
 use self::postgresql::parse_postgresql;
 use self::scheme::SCHEMES;

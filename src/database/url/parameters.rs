@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::error::UrlError;
-
 pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -14,9 +12,8 @@ pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (String, String)> 
     })
 }
 
-/// A number of seconds. Zero and less are zero, which is no limit.
-pub(crate) fn seconds(name: &'static str, text: &str) -> Result<Duration, UrlError> {
-    let error = UrlError::Parameter { name, expected: "a number of seconds" };
-    let seconds: f64 = text.parse().map_err(|_| error.clone())?;
-    Duration::try_from_secs_f64(seconds.max(0.0)).map_err(|_| error)
+/// A number of seconds. Zero and less are zero.
+pub(crate) fn seconds(text: &str) -> Option<Duration> {
+    let seconds: f64 = text.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
 }

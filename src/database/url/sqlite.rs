@@ -76,10 +76,13 @@ pub(crate) fn parse_sqlite(rest: &str) -> Result<SqliteLocation, UrlError> {
     };
     for (name, value) in parameters(query) {
         match name.as_str() {
-            "timeout" => found.busy_timeout = Some(seconds("timeout", &value)?),
+            "timeout" => {
+                let error = UrlError::Parameter { name: "timeout", expected: "a number of seconds" };
+                found.busy_timeout = Some(seconds(&value).filter(|_| !value.contains('-')).ok_or(error)?);
+            }
             // Thread settings of Python's driver, which do not apply here.
             "check_same_thread" => {}
-            _ => return Err(UrlError::UnknownParameter { name, allowed: &SQLITE_PARAMETERS }),
+            _ => return Err(UrlError::UnknownParameter { name, allowed: SQLITE_PARAMETERS.to_vec() }),
         }
     }
     Ok(found)

@@ -65,19 +65,72 @@ impl RootCertificates {
     }
 }
 
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    V1_0,
+    V1_1,
+    V1_2,
+    V1_3,
+}
+
+impl TlsVersion {
+    /// The version of this name, in any case.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "tlsv1" => Self::V1_0,
+            "tlsv1.1" => Self::V1_1,
+            "tlsv1.2" => Self::V1_2,
+            "tlsv1.3" => Self::V1_3,
+            _ => return None,
+        })
+    }
+}
+
+/// `sslnegotiation`: how a connection becomes one with TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Negotiation {
+    /// The client asks the server whether it offers TLS.
+    Postgres,
+    /// TLS begins at once.
+    Direct,
+}
+
+/// Whether something is sent to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sending {
+    Allowed,
+    Disabled,
+}
+
 /// What libpq's parameters say about TLS.
 #[derive(Debug, Clone, Default)]
 pub struct TlsOptions {
     /// If `None` `prefer`.
     pub mode: Option<SslMode>,
+    /// If `None` the client asks first.
+    pub negotiation: Option<Negotiation>,
     /// If `None` the server's certificate is not verified.
     pub roots: Option<RootCertificates>,
+    /// A file with revoked certificates.
+    pub revocation_list: Option<PathBuf>,
+    /// A directory with revoked certificates, by hash.
+    pub revocation_directory: Option<PathBuf>,
     /// The client's own certificate.
     pub certificate: Option<PathBuf>,
+    /// Whether the client's certificate is shown. If `None` it is.
+    pub certificate_sending: Option<Sending>,
     /// The key of the client's certificate.
     pub key: Option<PathBuf>,
     /// The password of the key.
     pub key_password: Option<Secret>,
+    /// If `None` 1.2.
+    pub lowest_version: Option<TlsVersion>,
+    /// If `None` the newest.
+    pub highest_version: Option<TlsVersion>,
+    /// Whether the server is told the name of the host. If `None` it is.
+    pub name_sending: Option<Sending>,
 }
 
 impl TlsOptions {
@@ -85,5 +138,11 @@ impl TlsOptions {
     #[must_use]
     pub fn mode(&self) -> SslMode {
         self.mode.unwrap_or_default()
+    }
+
+    /// The lowest version, or libpq's default.
+    #[must_use]
+    pub fn lowest_version(&self) -> TlsVersion {
+        self.lowest_version.unwrap_or(TlsVersion::V1_2)
     }
 }

@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::cases::each;
-use crate::support::certificate::Authority;
+use crate::support::certificate::{Authority, encrypted};
 use crate::support::server::{PASSWORD, Server};
 use crate::support::{Database, Outcome, Role, apply, run_at, test, test_directory, write_file};
 
@@ -92,6 +92,7 @@ fn a_client_is_known_by_its_certificate() {
     let directory = test_directory();
     let (certificate, key) = authority.client("postgres");
     let certificate = write_file(directory.path(), "client.crt", certificate);
+    let with_password = encrypted(&key, "secret");
     let key = write_file(directory.path(), "client.key", key);
     let allow = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).expect("the file is ours");
     let parameters = format!("sslmode=require&sslcert={certificate}");
@@ -104,6 +105,16 @@ fn a_client_is_known_by_its_certificate() {
     allow(0o644);
     connect(&server, &format!("{parameters}&sslkey={key}")).expect(78).tells(&["client key", "0600"]);
     allow(0o600);
+    connect(&server, &format!("{parameters}&sslkey={key}&sslcertmode=disable")).expect(77);
+
+    std::fs::write(&key, with_password).expect("the file can be written");
+    connect(&server, &format!("{parameters}&sslkey={key}&sslpassword=secret")).expect(0);
+    connect(&server, &format!("{parameters}&sslkey={key}"))
+        .expect(78)
+        .tells(&["client key", "`sslpassword` is not set"]);
+    let wrong = connect(&server, &format!("{parameters}&sslkey={key}&sslpassword=wrong")).expect(78);
+    wrong.tells(&["`sslpassword` does not decrypt it"]);
+
     let (_, other) = authority.client("postgres");
     std::fs::write(&key, other).expect("the file can be written");
     connect(&server, &format!("{parameters}&sslkey={key}"))

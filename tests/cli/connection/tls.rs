@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use crate::support::cases::each;
 use crate::support::certificate::{Authority, Validity};
 use crate::support::server::Server;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, test_directory};
+use crate::support::{
+    Database, Outcome, Schema, apply, bare_tarsy_db, run_at, tarsy_db, test, test_directory, write_file,
+};
 
 const ONCE: [&str; 5] = ["wait", "--max-attempts", "1", "--for", "connect"];
 
@@ -233,21 +235,34 @@ fn settings_that_cannot_be_honoured_are_refused_by_name() {
         ("PGHOSTADDR", "127.0.0.1"),
         ("PGSERVICE", "tarsy"),
         ("PGREQUIREAUTH", "scram-sha-256"),
-        ("PGCHANNELBINDING", "require"),
+        ("PGCHANNELBINDING", "always"),
         ("PGGSSENCMODE", "require"),
-        ("PGSSLMINPROTOCOLVERSION", "TLSv1.3"),
-        ("PGSSLCRL", "/nonexistent"),
-        ("PGSSLCRLDIR", "/nonexistent"),
+        ("PGSSLMINPROTOCOLVERSION", "SSLv3"),
+        ("PGSSLCERTMODE", "require"),
+        ("PGSSLSNI", "yes"),
+        ("PGSSLNEGOTIATION", "soon"),
+        ("PGCONNECT_TIMEOUT", "soon"),
     ];
     each(cases, |(name, value)| {
         refused("", &[&verified[..], &[(name, value)]].concat(), &[&format!("`{name}`")]);
         servers.client.connect(&url, "", &[&verified[..], &[(name, "")]].concat()).expect(0);
     });
-    refused("", &[&verified[..], &[("HOME", text(&revoked))]].concat(), &["root.crl"]);
+    refused("", &[&verified[..], &[("HOME", text(&revoked))]].concat(), &["root.crl", "holds no list"]);
+    for name in ["PGSSLCRL", "PGSSLCRLDIR"] {
+        refused("", &[&verified[..], &[(name, "/nonexistent")]].concat(), &["/nonexistent"]);
+    }
+    refused("", &[("PGSSLNEGOTIATION", "direct")], &["sslnegotiation=direct", "sslmode=require"]);
+    refused("sslmode=require", &[("PGSSLMAXPROTOCOLVERSION", "TLSv1.1")], &["ssl_max_protocol_version"]);
     let cases = [
+        ("PGCHANNELBINDING", "require"),
         ("PGCHANNELBINDING", "prefer"),
+        ("PGCHANNELBINDING", "disable"),
         ("PGGSSENCMODE", "prefer"),
-        ("PGSSLMINPROTOCOLVERSION", "TLSv1.2"),
+        ("PGSSLMINPROTOCOLVERSION", "TLSv1.3"),
+        ("PGSSLMAXPROTOCOLVERSION", "tlsv1.2"),
+        ("PGSSLSNI", "0"),
+        ("PGSSLCERTMODE", "disable"),
+        ("PGSSLCOMPRESSION", "1"),
         ("PGREQUIREPEER", "postgres"),
     ];
     each(cases, |(name, value)| {
@@ -256,6 +271,58 @@ fn settings_that_cannot_be_honoured_are_refused_by_name() {
     // A certificate that is not verified cannot be revoked, and a file has no server.
     servers.client.connect(&url, "", &[("PGSSLMODE", "require"), ("PGSSLCRL", "/nonexistent")]).expect(0);
     servers.client.connect("sqlite:///history.db", "", &[("PGSSLMODE", "verify_full"), ("PGSERVICE", "x")]).expect(0);
+}
+
+#[apply(test)]
+fn a_version_that_the_server_does_not_have_is_refused() {
+    let server = Server::create(&["ssl = on", "ssl_max_protocol_version = 'TLSv1.2'"]);
+    let (certificate, key) = Authority::new("known").client("server");
+    server.install_certificate(&certificate, &key);
+    server.run();
+    let connect = |parameters: &str| run_at(&format!("{}?{parameters}", server.url("postgres")), &ONCE);
+    connect("sslmode=require&ssl_min_protocol_version=TLSv1.2").expect(0);
+    let refused = connect("sslmode=require&ssl_min_protocol_version=TLSv1.3").expect(78).stderr;
+    assert!(refused.contains("TLS failed: ") && refused.contains("protocol version"), "{refused}");
+    // Plain text is allowed.
+    connect("sslmode=prefer&ssl_min_protocol_version=TLSv1.3").expect(0);
+}
+
+#[apply(test)]
+fn a_revoked_certificate_is_refused() {
+    let authority = Authority::new("known");
+    let (server, serial) = authority.server_with_serial(7);
+    let client = Client::new(&authority);
+    let root = client.root_certificate();
+    let connect = |list: &str| {
+        let list = write_file(client.directory.path(), "list.crl", list);
+        let parameters = format!("sslmode=verify-full&sslrootcert={}&sslcrl={list}", text(&root));
+        client.connect(&server.url("postgres"), &parameters, &[])
+    };
+    connect(&authority.revocations(&[serial + 1])).expect(0);
+    connect(&authority.revocations(&[serial])).expect(78).tells(&["the server's certificate is revoked"]);
+    let unknown = connect(&Authority::new("unknown").revocations(&[])).expect(78);
+    unknown.tells(&["signed by `known`, of which there is no revocation list"]);
+    // So is one that is not verified, but has a root certificate in libpq's place.
+    let home = client.home();
+    std::fs::write(home.join(".postgresql/root.crl"), authority.revocations(&[serial])).expect("it can be written");
+    let refused = client.connect(&server.url("postgres"), "sslmode=require", &[("HOME", text(&home))]).expect(78);
+    refused.tells(&["the server's certificate is revoked"]);
+}
+
+#[apply(test)]
+fn a_login_is_bound_to_the_connection_if_the_settings_require_it() {
+    let authority = Authority::new("known");
+    let url = |server: &Server, parameters: &str| format!("{}?{parameters}", server.url("postgres"));
+    let server = authority.server("127.0.0.1", Validity::Current);
+    run_at(&url(&server, "sslmode=require&channel_binding=require"), &ONCE).expect(0);
+    let unbound = run_at(&url(&server, "sslmode=disable&channel_binding=require"), &ONCE).expect(78);
+    unbound.tells(&["channel_binding=require", "SCRAM-SHA-256-PLUS"]);
+    for method in ["trust", "password"] {
+        let server = authority.server_that_allows(&format!("host all all 127.0.0.1/32 {method}"));
+        run_at(&url(&server, "sslmode=require"), &ONCE).expect(0);
+        let unbound = run_at(&url(&server, "sslmode=require&channel_binding=require"), &ONCE).expect(78);
+        unbound.tells(&["channel_binding=require"]);
+    }
 }
 
 #[apply(test)]

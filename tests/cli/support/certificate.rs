@@ -1,6 +1,11 @@
 //! Certificates as a server may present them, made for each run.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use openssl::pkey::PKey;
+use openssl::symm::Cipher;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa, KeyIdMethod,
+    KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 
 use super::server::Server;
 
@@ -42,6 +47,34 @@ impl Authority {
         server
     }
 
+    /// A server with TLS for `127.0.0.1` and a certificate with this serial number, which is returned.
+    pub(crate) fn server_with_serial(&self, serial: u8) -> (Server, u8) {
+        let mut parameters = named("server", &["127.0.0.1"]);
+        parameters.serial_number = Some(SerialNumber::from_slice(&[serial]));
+        let key = key();
+        let certificate = parameters.signed_by(&key, &self.0).expect("a certificate");
+        (start(&certificate.pem(), &key), serial)
+    }
+
+    /// The list of this CA that revokes the certificates with these serial numbers, in PEM format.
+    pub(crate) fn revocations(&self, serials: &[u8]) -> String {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&[*serial]),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let parameters = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(4000, 1, 1),
+            crl_number: SerialNumber::from_slice(&[1]),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        parameters.signed_by(&self.0).expect("a list").pem().expect("PEM")
+    }
+
     /// A certificate for a client of this name, and its key, in PEM format.
     pub(crate) fn client(&self, name: &str) -> (String, String) {
         let key = key();
@@ -53,6 +86,13 @@ impl Authority {
     pub(crate) fn server_with_own_certificate(&self) -> Server {
         start(&self.pem(), self.0.key())
     }
+}
+
+/// A key in PEM format, encrypted with a password.
+pub(crate) fn encrypted(key: &str, password: &str) -> String {
+    let key = PKey::private_key_from_pem(key.as_bytes()).expect("a key");
+    let encrypted = key.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), password.as_bytes());
+    String::from_utf8(encrypted.expect("a cipher")).expect("PEM")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,14 +9,15 @@ use openssl::ssl::SslContextBuilder;
 
 use super::tls_file::{require_file, unusable};
 use crate::database::failure::{DatabaseCause, io_message};
-use crate::database::url::{Secret, TlsOptions};
+use crate::database::url::{Secret, Sending, TlsOptions};
 
 const CERTIFICATE: &str = "client certificate";
 const KEY: &str = "client key";
 
 /// Shows the certificate to a server that asks for it.
 pub(super) fn set(builder: &mut SslContextBuilder, options: &TlsOptions) -> Result<(), DatabaseCause> {
-    let Some(certificate) = &options.certificate else { return Ok(()) };
+    let is_shown = options.certificate_sending != Some(Sending::Disabled);
+    let Some(certificate) = options.certificate.as_ref().filter(|_| is_shown) else { return Ok(()) };
     require_file(CERTIFICATE, certificate)?;
     let no_certificate = |_| unusable(CERTIFICATE, certificate, "the file holds no certificate in PEM format");
     builder.set_certificate_chain_file(certificate).map_err(no_certificate)?;

@@ -1,12 +1,13 @@
 //! Logs in to a server, as libpq does.
 
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
+use postgres_protocol::authentication::sasl::{self, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 
 use super::failure::{Failure, Reach};
 use super::messages::{Message, Messages};
 use crate::database::connection::startup::{self, SessionSetting};
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::url::ChannelBinding;
 
 /// The types of the server's messages.
 mod kind {
@@ -37,6 +38,7 @@ pub(super) struct Credentials<'a> {
     pub(super) password: Option<&'a str>,
     /// The hash of the server's certificate, for channel binding.
     pub(super) end_point: Option<&'a [u8]>,
+    pub(super) binding: ChannelBinding,
 }
 
 /// Sends the settings of the session and logs in. Returns what the server says about the session: its parameters, the key
@@ -65,6 +67,8 @@ pub(super) async fn log_in(
 /// Answers the server's requests until it is satisfied.
 async fn authenticate(messages: &mut Messages, credentials: Credentials<'_>) -> Result<(), Failure> {
     let mut scram = None;
+    // Whether the login may be complete: one that has to be bound to the connection ends with SCRAM.
+    let mut is_bound = credentials.binding != ChannelBinding::Require;
     loop {
         let kinds = [kind::AUTHENTICATION, kind::NOTICE, kind::ERROR];
         let message = messages.receive(&kinds).await?;
@@ -74,7 +78,11 @@ async fn authenticate(messages: &mut Messages, credentials: Credentials<'_>) -> 
             _ => {}
         }
         let (request, data) = message.body().split_first_chunk().ok_or_else(|| invalid("an empty request"))?;
-        match (u32::from_be_bytes(*request), &mut scram) {
+        let request = u32::from_be_bytes(*request);
+        if !is_bound && matches!(request, request::OK | request::CLEARTEXT | request::MD5) {
+            return Err(unbound());
+        }
+        match (request, &mut scram) {
             (request::OK, None) => return Ok(()),
             // It would not have proved that it knows the password.
             (request::OK, Some(_)) => return Err(invalid("the server ended the login before its end")),
@@ -98,7 +106,7 @@ async fn authenticate(messages: &mut Messages, credentials: Credentials<'_>) -> 
             }
             (request::SASL_FINAL, Some(exchange)) => {
                 exchange.finish(data).map_err(|_| unproven())?;
-                scram = None;
+                (scram, is_bound) = (None, true);
                 Ok(())
             }
             (other, _) => return Err(unsupported(other)),
@@ -109,18 +117,20 @@ async fn authenticate(messages: &mut Messages, credentials: Credentials<'_>) -> 
 /// Chooses a mechanism of those that the server offers, and begins it.
 fn begin_scram(credentials: Credentials<'_>, offered: &[u8]) -> Result<(&'static str, ScramSha256), Failure> {
     let offers = |name: &str| offered.split(|byte| *byte == 0).any(|found| found == name.as_bytes());
-    let (mechanism, binding) = match credentials.end_point {
+    let end_point = credentials.end_point.filter(|_| credentials.binding != ChannelBinding::Disable);
+    let (mechanism, binding) = match end_point {
         Some(hash) if offers(SCRAM_SHA_256_PLUS) => {
-            (SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(hash.to_vec()))
+            (SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(hash.to_vec()))
         }
+        _ if credentials.binding == ChannelBinding::Require => return Err(unbound()),
         _ if !offers(SCRAM_SHA_256) => {
             let offered = String::from_utf8_lossy(offered).trim_end_matches('\0').replace('\0', ", ");
             let message = format!("the server asks for `{offered}`, which tarsy-db does not support");
             return Err(Failure::new(Reach::Everything, ErrorClass::Configuration, message));
         }
         // The server would notice that its offer was removed on the way.
-        Some(_) => (SCRAM_SHA_256, ChannelBinding::unrequested()),
-        None => (SCRAM_SHA_256, ChannelBinding::unsupported()),
+        Some(_) => (SCRAM_SHA_256, sasl::ChannelBinding::unrequested()),
+        None => (SCRAM_SHA_256, sasl::ChannelBinding::unsupported()),
     };
     Ok((mechanism, ScramSha256::new(password(credentials)?.as_bytes(), binding)))
 }
@@ -156,6 +166,12 @@ fn refusal(message: &Message, reach: Reach) -> Failure {
 
 fn invalid(what: &str) -> Failure {
     Failure::of_protocol(what)
+}
+
+fn unbound() -> Failure {
+    let message = "`channel_binding=require` needs TLS and a login with SCRAM-SHA-256-PLUS, which the server does not ask \
+                   for on this connection";
+    Failure::new(Reach::Everything, ErrorClass::Tls, message.to_owned())
 }
 
 fn unproven() -> Failure {

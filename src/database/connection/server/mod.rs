@@ -34,7 +34,7 @@ use self::patience::{Patience, Phase};
 use self::socket::{Place, Socket};
 use super::startup::SessionSetting;
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::url::{PostgresqlAddress, Secret, SslMode};
+use crate::database::url::{ChannelBinding, Negotiation, PostgresqlAddress, Secret, SslMode};
 
 /// A connection that is logged in.
 pub(super) struct Session {
@@ -135,7 +135,10 @@ impl Attempt<'_> {
     }
 
     async fn connect_with_tls(&self, mut stream: TcpStream, encryption: Encryption) -> Result<Session, Failure> {
-        let is_offered = self.patience.over(Phase::Tls, request_tls(&mut stream)).await??;
+        let is_offered = match self.address.tls.negotiation {
+            Some(Negotiation::Direct) => true,
+            _ => self.patience.over(Phase::Tls, request_tls(&mut stream)).await??,
+        };
         if !is_offered && encryption == Encryption::Tls {
             return Err(Failure::new(Reach::Everything, ErrorClass::Tls, NO_TLS.to_owned()));
         }
@@ -158,6 +161,7 @@ impl Attempt<'_> {
             user: self.address.user.as_deref().unwrap_or_default(),
             password: self.address.password.as_ref().map(Secret::expose),
             end_point,
+            binding: self.address.channel_binding.unwrap_or(ChannelBinding::Prefer),
         };
         let mut messages = Messages::over(stream);
         let login = log_in(&mut messages, credentials, self.settings);
