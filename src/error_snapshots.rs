@@ -199,9 +199,10 @@ fn every_error_of_what_libpq_would_heed() {
         NoRootCertificate => [libpq(LibpqError::NoRootCertificate("verify-ca"))],
         TooWeakForDirectTls => [libpq(LibpqError::TooWeakForDirectTls)],
         NoTlsVersion => [libpq(LibpqError::NoTlsVersion)],
+        HostLists => [libpq(LibpqError::HostLists)],
         NoUser => [libpq(LibpqError::NoUser)],
         TooWeakForSystemRoots => [libpq(LibpqError::TooWeakForSystemRoots)],
-        Unsupported => [libpq(LibpqError::Unsupported { name: text("PGSERVICE"), what: "a service" })],
+        Service => [libpq(LibpqError::Service { service: text("x"), why: text("no service file has it") })],
     });
     assert_seen("error-settings-libpq", &samples);
 }
@@ -219,7 +220,7 @@ fn every_error_of_the_url() {
         UnescapedPassword => [url(UrlError::UnescapedPassword)],
         SqliteHost => [url(UrlError::SqliteHost)],
         Port => [url(UrlError::Port)],
-        SeveralHosts => [url(UrlError::SeveralHosts)],
+        HostLists => [url(UrlError::HostLists)],
         UnknownParameter => [url(unknown)],
         Parameter => [url(UrlError::Parameter { name: "sslmode", expected: "one of disable, require" })],
     });

@@ -9,23 +9,29 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::url::PostgresqlAddress;
+use super::url::{HostPlace, PostgresqlAddress};
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Version 3.0 of the protocol: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 const PROTOCOL_VERSION: i32 = 3 << 16;
 
-/// Whether the server answers a start-up message with anything but `cannot_connect_now`.
+/// Whether one of the hosts answers a start-up message with anything but `cannot_connect_now`.
 pub(crate) async fn accepts_connections(address: &PostgresqlAddress) -> bool {
-    tokio::time::timeout(PROBE_TIMEOUT, answer(address)).await.ok().flatten().is_some_and(|answer| is_ready(&answer))
+    for place in address.places() {
+        let answer = tokio::time::timeout(PROBE_TIMEOUT, answer(address, place)).await.ok().flatten();
+        if answer.is_some_and(|answer| is_ready(&answer)) {
+            return true;
+        }
+    }
+    false
 }
 
-async fn answer(address: &PostgresqlAddress) -> Option<Vec<u8>> {
-    if address.host.starts_with('/') {
-        let socket = Path::new(&address.host).join(format!(".s.PGSQL.{}", address.port));
+async fn answer(address: &PostgresqlAddress, place: HostPlace<'_>) -> Option<Vec<u8>> {
+    if place.is_unix_socket() {
+        let socket = Path::new(place.host).join(format!(".s.PGSQL.{}", place.port));
         return exchange(UnixStream::connect(socket).await.ok()?, address).await;
     }
-    exchange(TcpStream::connect((address.host.as_str(), address.port)).await.ok()?, address).await
+    exchange(TcpStream::connect((place.host, place.port)).await.ok()?, address).await
 }
 
 async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, address: &PostgresqlAddress) -> Option<Vec<u8>> {

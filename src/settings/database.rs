@@ -21,13 +21,13 @@ impl Parts {
     /// The address, with the source of the password.
     fn address(&self) -> Setting<DatabaseUrl> {
         let address = PostgresqlAddress::new(
-            self.host.value.clone(),
+            &self.host.value,
             self.port.value,
             Some(self.user.value.clone()),
             Some(self.password.value.clone()),
             Some(self.name.value.clone()),
         );
-        Setting { value: DatabaseUrl::Postgresql(address), source: self.password.source.clone() }
+        Setting { value: DatabaseUrl::Postgresql(Box::new(address)), source: self.password.source.clone() }
     }
 }
 

@@ -119,16 +119,19 @@ pub enum LibpqError {
     /// No version of TLS is allowed.
     #[error("`ssl_max_protocol_version` is lower than `ssl_min_protocol_version`, which is `TLSv1.2` by default")]
     NoTlsVersion,
+    /// One list is longer than another.
+    #[error("there are more or fewer ports or addresses than hosts")]
+    HostLists,
     /// libpq would use the name of the system's user.
     #[error("no role is given, and the system's user has no name in /etc/passwd")]
     NoUser,
-    /// A variable or a file that libpq uses and tarsy-db does not support.
-    #[error("`{name}` requests {what}, which tarsy-db does not support")]
-    Unsupported {
-        /// The variable or the file.
-        name: String,
-        /// The feature that it requests.
-        what: &'static str,
+    /// The service file has no such service, or one that is not valid.
+    #[error("the service `{service}` cannot be used: {why}")]
+    Service {
+        /// Its name.
+        service: String,
+        /// What is wrong with it.
+        why: String,
     },
 }
 
@@ -146,10 +149,11 @@ impl Diagnostic for LibpqError {
             }
             Self::TooWeakForDirectTls => "add `sslmode=verify-full` to the database URL".into(),
             Self::NoTlsVersion => "leave out both, unless the server is older than TLS 1.2".into(),
+            Self::HostLists => "name a port and an address for each host, or one port for all".into(),
             Self::NoUser => "name the role in the database URL, or in `PGUSER`".into(),
             Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
-            Self::Unsupported { name, .. } => {
-                format!("if the connection does not need it, run tarsy-db without `{name}`")
+            Self::Service { .. } => {
+                "check `PGSERVICE` and the file that `PGSERVICEFILE` names, or ~/.pg_service.conf".into()
             }
         })
     }

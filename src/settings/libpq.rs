@@ -3,14 +3,14 @@
 //! TARSy's backend connects with libpq. tarsy-db therefore connects to the same server with the same verification, and
 //! refuses settings that it does not support. [`crate::database::connection`] connects.
 
-use std::path::PathBuf;
-
 use super::environment::{Environment, lookup_exactly};
 use super::error::{LibpqError, SettingsError};
-use super::system_user;
+use super::libpq_files::{home, in_home};
+use super::service_file;
 use crate::database::url::{
     DatabaseUrl, KEEPS_EMPTY, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates, Secret, SslMode, TlsOptions,
 };
+use crate::fs::system_user;
 
 /// Completes what a URL leaves open: the place, the login, and TLS.
 ///
@@ -18,9 +18,15 @@ use crate::database::url::{
 /// [`SettingsError`] for a variable that is not valid or requests an unsupported feature.
 pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
     let DatabaseUrl::Postgresql(address) = url else { return Ok(()) };
+    if let Some(service) = lookup_exactly(environment, "PGSERVICE")?.filter(|service| !service.is_empty()) {
+        address.service.get_or_insert(service);
+    }
+    service_file::complete(address, environment)?;
     complete_parameters(address, environment)?;
     complete_login(address, environment)?;
-    refuse_unsupported(address, environment)?;
+    if !address.lists_fit() {
+        return Err(LibpqError::HostLists.into());
+    }
     if address.is_unix_socket() {
         // libpq does not use TLS on a Unix socket, whatever the mode.
         address.tls.mode = Some(SslMode::Disable);
@@ -64,6 +70,9 @@ fn complete_login(address: &mut PostgresqlAddress, environment: &Environment) ->
     if address.password.is_none() {
         address.password = given("PGPASSWORD")?.map(Secret::new);
     }
+    if address.password_file.is_none() {
+        address.password_file = home(environment).map(|home| home.join(".pgpass"));
+    }
     Ok(())
 }
 
@@ -73,12 +82,12 @@ fn complete_tls(tls: &mut TlsOptions, environment: &Environment) -> Result<(), S
     if tls.mode.is_none() && is_required {
         tls.mode = Some(SslMode::Require);
     }
-    let home = |name: &str| in_home(environment, name);
-    tls.roots = tls.roots.take().or_else(|| home("root.crt").map(RootCertificates::File));
-    tls.certificate = tls.certificate.take().or_else(|| home("postgresql.crt"));
-    tls.key = tls.key.take().or_else(|| home("postgresql.key"));
+    let found = |name: &str| in_home(environment, name);
+    tls.roots = tls.roots.take().or_else(|| found("root.crt").map(RootCertificates::File));
+    tls.certificate = tls.certificate.take().or_else(|| found("postgresql.crt"));
+    tls.key = tls.key.take().or_else(|| found("postgresql.key"));
     if tls.revocation_list.is_none() && tls.revocation_directory.is_none() {
-        tls.revocation_list = home("root.crl");
+        tls.revocation_list = found("root.crl");
     }
     if tls.mode.is_none() && tls.roots == Some(RootCertificates::System) {
         tls.mode = Some(SslMode::VerifyFull);
@@ -101,26 +110,5 @@ fn require_consistent(tls: &TlsOptions) -> Result<(), LibpqError> {
     match tls.highest_version {
         Some(highest) if highest < tls.lowest_version() => Err(LibpqError::NoTlsVersion),
         _ => Ok(()),
-    }
-}
-
-/// A file in `~/.postgresql`, if it exists.
-fn in_home(environment: &Environment, name: &str) -> Option<PathBuf> {
-    let home = environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    let home = home.or_else(std::env::home_dir).filter(|home| home.is_absolute())?;
-    Some(home.join(".postgresql").join(name)).filter(|path| path.exists())
-}
-
-fn refuse_unsupported(address: &PostgresqlAddress, environment: &Environment) -> Result<(), LibpqError> {
-    let is_set = |name: &str| environment.get(name).is_some_and(|found| !found.is_empty());
-    let unsupported = [
-        ("PGHOSTADDR", "another address of the host", is_set("PGHOSTADDR")),
-        ("PGSERVICE", "the parameters of a service file", is_set("PGSERVICE")),
-        ("PGREQUIREAUTH", "an authentication method", is_set("PGREQUIREAUTH")),
-        ("PGREQUIREPEER", "a check of the server's system user", address.is_unix_socket() && is_set("PGREQUIREPEER")),
-    ];
-    match unsupported.into_iter().find(|(.., is_asked_for)| *is_asked_for) {
-        Some((name, what, _)) => Err(LibpqError::Unsupported { name: name.to_owned(), what }),
-        None => Ok(()),
     }
 }

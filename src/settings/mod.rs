@@ -5,7 +5,8 @@
 //! | [`mod@warnings`] | warnings about settings that are ignored |
 //! | [`mod@database`] | the database of the settings |
 //! | [`libpq`] | libpq's variables and files |
-//! | [`system_user`] | the name of the system's user |
+//! | [`service_file`] | libpq's service file |
+//! | [`libpq_files`] | where libpq's files are |
 //! | [`layers`] | the sources in order of precedence |
 //! | [`mod@file`] | the settings file, in TOML |
 //! | [`flags`] | the settings of the command line |
@@ -24,8 +25,9 @@ mod flags;
 mod key;
 mod layers;
 mod libpq;
+mod libpq_files;
+mod service_file;
 mod setting;
-mod system_user;
 mod warnings;
 
 use std::time::Duration;

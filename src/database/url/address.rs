@@ -1,6 +1,8 @@
 //! The address of a PostgreSQL database, with everything that libpq's parameters say about the connection.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::secret::Secret;
@@ -12,10 +14,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A PostgreSQL database, as the URL or the separate settings name it.
 #[derive(Debug, Clone)]
 pub struct PostgresqlAddress {
-    /// A host name, an address, or (starting with `/`) the directory of a Unix socket.
-    pub host: String,
-    /// The TCP port, or the number in the name of the socket.
-    pub port: u16,
+    /// Host names, addresses, or (starting with `/`) the directories of Unix sockets. If there are none, `localhost`.
+    pub hosts: Vec<String>,
+    /// Addresses that save looking the names up.
+    pub host_addresses: Vec<String>,
+    /// The TCP ports, or the numbers in the names of the sockets: one, or one for each host.
+    pub ports: Vec<u16>,
+    /// The order in which hosts are tried.
+    pub host_order: HostOrder,
+    /// Which servers will do.
+    pub target: TargetServer,
     /// The parameters that were given, whose environment variables are ignored.
     pub given: BTreeSet<&'static str>,
     /// The role.
@@ -25,7 +33,7 @@ pub struct PostgresqlAddress {
     /// The database; if `None` the one named like the role.
     pub database: Option<String>,
     /// TLS.
-    pub tls: Box<TlsOptions>,
+    pub tls: TlsOptions,
     /// The limit of one attempt to connect; zero is none.
     pub connect_timeout: Option<Duration>,
     /// What `pg_stat_activity` shows; if `None` `tarsy`.
@@ -34,6 +42,94 @@ pub struct PostgresqlAddress {
     pub options: Option<String>,
     /// Whether a login is bound to the connection; if `None` where the server offers it.
     pub channel_binding: Option<ChannelBinding>,
+    /// The kinds of login that are allowed.
+    pub required_login: Option<RequiredLogin>,
+    /// The system's user that runs the server behind a Unix socket.
+    pub required_peer: Option<String>,
+    /// The file that may have the password.
+    pub password_file: Option<PathBuf>,
+    /// The section of the service file that has further parameters.
+    pub service: Option<String>,
+}
+
+/// `load_balance_hosts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostOrder {
+    AsGiven,
+    Random,
+}
+
+/// `target_session_attrs`: which servers will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetServer {
+    Any,
+    ReadWrite,
+    ReadOnly,
+    Primary,
+    Standby,
+    /// A standby if one of the hosts is one.
+    PreferStandby,
+}
+
+/// A kind of login, as `require_auth` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginKind {
+    /// The server asks for nothing.
+    None,
+    Password,
+    Md5,
+    Scram,
+    /// One that tarsy-db does not support.
+    Other,
+}
+
+/// `require_auth`: the kinds of login that are allowed, or all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredLogin {
+    pub kinds: Vec<LoginKind>,
+    /// Whether these kinds are allowed, or all but these.
+    pub is_allowed: bool,
+}
+
+impl RequiredLogin {
+    /// Whether a login of this kind is allowed.
+    #[must_use]
+    pub fn allows(&self, kind: LoginKind) -> bool {
+        self.kinds.contains(&kind) == self.is_allowed
+    }
+}
+
+/// A host with everything that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostPlace<'a> {
+    /// The host's name; empty if only its address is known.
+    pub name: &'a str,
+    /// The name or the address to connect to.
+    pub host: &'a str,
+    pub port: u16,
+}
+
+impl HostPlace<'_> {
+    /// Whether the host is the directory of a Unix socket.
+    #[must_use]
+    pub fn is_unix_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
+}
+
+impl fmt::Display for HostPlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = if self.name.is_empty() { self.host } else { self.name };
+        match shown.contains(':') {
+            true => write!(f, "[{shown}]:{}", self.port),
+            false => write!(f, "{shown}:{}", self.port),
+        }
+    }
+}
+
+/// An address of IPv6 without the brackets that a URL needs.
+pub(super) fn unbracketed(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host)
 }
 
 /// `channel_binding`: whether a login proves to whom it is made.
@@ -48,24 +144,31 @@ impl PostgresqlAddress {
     /// An address with defaults for everything but these five.
     #[must_use]
     pub fn new(
-        host: String,
+        host: &str,
         port: u16,
         user: Option<String>,
         password: Option<Secret>,
         database: Option<String>,
     ) -> Self {
         Self {
-            host,
-            port,
+            hosts: vec![unbracketed(host).to_owned()],
+            host_addresses: Vec::new(),
+            ports: vec![port],
+            host_order: HostOrder::AsGiven,
+            target: TargetServer::Any,
             given: BTreeSet::from(["host", "port"]),
             user,
             password,
             database,
-            tls: Box::default(),
+            tls: TlsOptions::default(),
             connect_timeout: None,
             application_name: None,
             options: None,
             channel_binding: None,
+            required_login: None,
+            required_peer: None,
+            password_file: None,
+            service: None,
         }
     }
 
@@ -75,12 +178,40 @@ impl PostgresqlAddress {
         Some(self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)).filter(|limit| !limit.is_zero())
     }
 
-    /// Whether the host is the directory of a Unix socket.
+    /// The hosts in their order.
+    #[must_use]
+    pub fn places(&self) -> Vec<HostPlace<'_>> {
+        let count = self.hosts.len().max(self.host_addresses.len()).max(1);
+        let place = |index| {
+            let (name, address) = (item(&self.hosts, index), item(&self.host_addresses, index));
+            let name = if name.is_empty() && address.is_empty() { "localhost" } else { name };
+            let port = self.ports.get(index).or(self.ports.first()).copied().unwrap_or(DEFAULT_PORT);
+            HostPlace { name, host: if address.is_empty() { name } else { address }, port }
+        };
+        (0..count).map(place).collect()
+    }
+
+    /// Whether the lists of hosts, addresses and ports fit.
+    #[must_use]
+    pub fn lists_fit(&self) -> bool {
+        let (hosts, addresses, ports) = (self.hosts.len(), self.host_addresses.len(), self.ports.len());
+        let count = hosts.max(addresses).max(1);
+        (hosts == 0 || addresses == 0 || hosts == addresses) && (ports <= 1 || ports == count)
+    }
+
+    /// Whether all hosts are directories of Unix sockets.
     #[must_use]
     pub fn is_unix_socket(&self) -> bool {
-        self.host.starts_with('/')
+        self.places().iter().all(HostPlace::is_unix_socket)
     }
 }
+
+fn item(list: &[String], index: usize) -> &str {
+    list.get(index).map(String::as_str).unwrap_or_default()
+}
+
+/// The port of a host that names none.
+pub(super) const DEFAULT_PORT: u16 = 5432;
 
 /// The number of a port.
 pub(super) fn port(text: &str) -> Option<u16> {

@@ -20,9 +20,9 @@ pub enum UrlError {
     SqliteHost,
     #[error("the port in the database URL is not a number from 1 to 65535")]
     Port,
-    /// Several hosts, which the driver would read as one name.
-    #[error("the database URL names several hosts; tarsy-db supports only one")]
-    SeveralHosts,
+    /// One list is longer than another.
+    #[error("the database URL has more or fewer ports or addresses than hosts")]
+    HostLists,
     /// An unknown parameter, which would otherwise be silently ignored.
     #[error("the database URL has the parameter `{name}`, which is not supported; supported are {}", listed(allowed))]
     UnknownParameter {
@@ -52,14 +52,20 @@ impl Diagnostic for UrlError {
                  DATABASE_URL empty and give the parts: DATABASE_HOST, DATABASE_PORT, DATABASE_USER, \
                  DATABASE_PASSWORD (taken literally) and DATABASE_NAME",
             ),
-            UrlError::SeveralHosts => {
-                Some("use one host name that always leads to the primary, such as a service or a proxy")
-            }
+            UrlError::HostLists => Some("name a port for each host, or one for all"),
             UrlError::NoScheme => Some("for a SQLite file write `sqlite:///history.db`"),
+            UrlError::UnknownParameter { name, allowed } => return similar(name, allowed),
             _ => None,
         };
         hint.map(str::to_owned)
     }
+}
+
+/// The parameter that may have been meant.
+fn similar(name: &str, allowed: &[&str]) -> Option<String> {
+    let scored = allowed.iter().map(|known| (strsim::jaro_winkler(name, known), known));
+    let (_, known) = scored.filter(|(score, _)| *score > 0.85).max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    Some(format!("did you mean `{known}`?"))
 }
 
 fn listed(names: &[&str]) -> String {

@@ -1,8 +1,12 @@
 //! libpq's parameters: their names in a URL, their environment variables, and what their values mean.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::address::{ChannelBinding, PostgresqlAddress, port};
+use super::address::{
+    ChannelBinding, DEFAULT_PORT, HostOrder, LoginKind, PostgresqlAddress, RequiredLogin, TargetServer, port,
+    unbracketed,
+};
 use super::parameters::seconds;
 use super::secret::Secret;
 use super::tls::{Negotiation, RootCertificates, Sending, SslMode, TlsVersion};
@@ -28,19 +32,53 @@ pub(crate) const KEEPS_EMPTY: [&str; 2] = ["sslmode", "ssl"];
 pub(crate) const SSL_MODES: Expected = "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`";
 const SECONDS: Expected = "a number of seconds";
 const VERSIONS: Expected = "one of `TLSv1`, `TLSv1.1`, `TLSv1.2`, `TLSv1.3`";
+const LOGINS: Expected = "a list of `none`, `password`, `md5`, `scram-sha-256`, `gss`, `sspi`, each or none with a `!`";
 const SWITCH: Expected = "`0` or `1`";
 
 /// All parameters that a URL may have.
-pub(crate) const KEYWORDS: [Keyword; 31] = [
+pub(crate) const KEYWORDS: [Keyword; 38] = [
     of("host", "PGHOST", |address, value| {
-        if value.contains(',') {
-            return Err("one host, because tarsy-db connects only to the primary");
-        }
-        value.clone_into(&mut address.host);
+        address.hosts = value.split(',').map(|host| unbracketed(host).to_owned()).collect();
         Ok(())
     }),
+    of("hostaddr", "PGHOSTADDR", |address, value| {
+        let addresses = value.split(',').map(|text| unbracketed(text).to_owned());
+        address.host_addresses = addresses.collect();
+        let is_address = |text: &String| text.is_empty() || text.parse::<IpAddr>().is_ok();
+        if address.host_addresses.iter().all(is_address) { Ok(()) } else { Err("an IP address, or several") }
+    }),
     of("port", "PGPORT", |address, value| {
-        address.port = port(value).ok_or("a port from 1 to 65535")?;
+        let ports = value.split(',').map(|text| if text.is_empty() { Some(DEFAULT_PORT) } else { port(text) });
+        address.ports = ports.collect::<Option<_>>().ok_or("a port from 1 to 65535")?;
+        Ok(())
+    }),
+    of("target_session_attrs", "PGTARGETSESSIONATTRS", |address, value| {
+        address.target = match value {
+            "any" => TargetServer::Any,
+            "read-write" => TargetServer::ReadWrite,
+            "read-only" => TargetServer::ReadOnly,
+            "primary" => TargetServer::Primary,
+            "standby" => TargetServer::Standby,
+            "prefer-standby" => TargetServer::PreferStandby,
+            _ => return Err("one of `any`, `read-write`, `read-only`, `primary`, `standby`, `prefer-standby`"),
+        };
+        Ok(())
+    }),
+    of("load_balance_hosts", "PGLOADBALANCEHOSTS", |address, value| {
+        address.host_order = match value {
+            "disable" => HostOrder::AsGiven,
+            "random" => HostOrder::Random,
+            _ => return Err("`disable` or `random`"),
+        };
+        Ok(())
+    }),
+    of("passfile", "PGPASSFILE", |address, value| file(&mut address.password_file, value)),
+    of("require_auth", "PGREQUIREAUTH", |address, value| {
+        address.required_login = Some(required_login(value).ok_or(LOGINS)?);
+        Ok(())
+    }),
+    of("requirepeer", "PGREQUIREPEER", |address, value| {
+        address.required_peer = Some(value.to_owned());
         Ok(())
     }),
     of("sslmode", "PGSSLMODE", set_mode),
@@ -112,6 +150,10 @@ pub(crate) const KEYWORDS: [Keyword; 31] = [
         address.options = Some(value.to_owned());
         Ok(())
     }),
+    of("service", "PGSERVICE", |address, value| {
+        address.service = Some(value.to_owned());
+        Ok(())
+    }),
     // TCP's keepalives are always on, compression of TLS is always off, text is always UTF-8, and a login with GSSAPI is
     // not supported.
     of("keepalives", "", without_effect),
@@ -138,6 +180,23 @@ const fn of(
 fn set_mode(address: &mut PostgresqlAddress, value: &str) -> Result<(), Expected> {
     address.tls.mode = Some(SslMode::of_name(value).ok_or(SSL_MODES)?);
     Ok(())
+}
+
+/// A list of kinds of login, all or none of which have a `!`.
+fn required_login(value: &str) -> Option<RequiredLogin> {
+    let is_allowed = !value.starts_with('!');
+    let kinds = value.split(',').map(|name| {
+        let name = if is_allowed { name } else { name.strip_prefix('!')? };
+        Some(match name {
+            "none" => LoginKind::None,
+            "password" => LoginKind::Password,
+            "md5" => LoginKind::Md5,
+            "scram-sha-256" => LoginKind::Scram,
+            "gss" | "sspi" => LoginKind::Other,
+            _ => return None,
+        })
+    });
+    Some(RequiredLogin { kinds: kinds.collect::<Option<_>>()?, is_allowed })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is one of many that may fail")]

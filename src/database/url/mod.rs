@@ -29,7 +29,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub(crate) use self::address::{ChannelBinding, PostgresqlAddress};
+pub(crate) use self::address::{
+    ChannelBinding, HostOrder, HostPlace, LoginKind, PostgresqlAddress, RequiredLogin, TargetServer,
+};
 pub(crate) use self::error::UrlError;
 pub(crate) use self::keyword::{KEEPS_EMPTY, KEYWORDS};
 pub(crate) use self::scheme::{Backend, is_url};
@@ -47,7 +49,7 @@ pub enum DatabaseUrl {
     /// `sqlite://` and `sqlite+aiosqlite://`.
     Sqlite(SqliteLocation),
     /// The other [`SCHEMES`].
-    Postgresql(PostgresqlAddress),
+    Postgresql(Box<PostgresqlAddress>),
 }
 
 impl DatabaseUrl {
@@ -94,10 +96,8 @@ impl fmt::Display for DatabaseUrl {
                 if let Some(user) = &address.user {
                     write!(f, "{user}@")?;
                 }
-                match address.host.contains(':') {
-                    true => write!(f, "[{}]:{}", address.host, address.port)?,
-                    false => write!(f, "{}:{}", address.host, address.port)?,
-                }
+                let places: Vec<_> = address.places().iter().map(ToString::to_string).collect();
+                f.write_str(&places.join(","))?;
                 if let Some(database) = &address.database {
                     write!(f, "/{database}")?;
                 }
@@ -115,7 +115,7 @@ impl FromStr for DatabaseUrl {
         let scheme = scheme.to_ascii_lowercase();
         match scheme.as_str() {
             "sqlite" | "sqlite+aiosqlite" => parse_sqlite(rest).map(Self::Sqlite),
-            _ if SCHEMES.contains(&scheme.as_str()) => parse_postgresql(rest).map(Self::Postgresql),
+            _ if SCHEMES.contains(&scheme.as_str()) => parse_postgresql(rest).map(Box::new).map(Self::Postgresql),
             // Text before `://` may be a mistyped URL with a password in it: show it only if it is a plain word.
             _ if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
                 Err(UrlError::UnsupportedScheme(scheme))
@@ -138,7 +138,7 @@ mod tests {
 
     fn address(url: &str) -> PostgresqlAddress {
         match url.parse().expect("a sound URL") {
-            DatabaseUrl::Postgresql(address) => address,
+            DatabaseUrl::Postgresql(address) => *address,
             DatabaseUrl::Sqlite(_) => panic!("{url} is PostgreSQL"),
         }
     }
@@ -159,15 +159,35 @@ mod tests {
     fn postgresql_parts_are_found_and_decoded() {
         for scheme in &SCHEMES[2..] {
             let found = address(&format!("  {scheme}://tarsy:p%40ss@db:5433/history?sslmode=require \n"));
-            assert_eq!((found.host.as_str(), found.port), ("db", 5433));
+            assert_eq!((found.hosts.join(","), found.ports), ("db".to_owned(), vec![5433]));
             assert_eq!(found.user.as_deref(), Some("tarsy"));
             assert_eq!(found.password.as_ref().map(Secret::expose), Some("p@ss"));
             assert_eq!(found.database.as_deref(), Some("history"));
             assert_eq!(found.tls.mode, Some(SslMode::Require));
         }
         let socket = address("postgresql:///tarsy?host=/var/run/postgresql");
-        assert_eq!((socket.host.as_str(), socket.user), ("/var/run/postgresql", None));
-        assert_eq!(address("postgresql://[::1]:5433/x").host, "::1");
+        assert_eq!((socket.hosts.join(","), socket.user), ("/var/run/postgresql".to_owned(), None));
+        assert_eq!(address("postgresql://[::1]:5433/x").hosts, ["::1"]);
+    }
+
+    #[test]
+    fn several_hosts_are_written_in_three_ways() {
+        let shown = |url: &str| url.parse::<DatabaseUrl>().map(|url| url.to_string());
+        for url in [
+            "postgresql://u@a:1,b/d",
+            "postgresql://u@/d?host=a,b&port=1,",
+            "postgresql://u@/d?host=a:1&host=b",
+            "postgresql://u@a,b/d?port=1,5432",
+        ] {
+            assert_eq!(shown(url), Ok("u@a:1,b:5432/d".to_owned()), "{url}");
+        }
+        assert_eq!(shown("postgresql://u@a,b/d?port=7"), Ok("u@a:7,b:7/d".to_owned()));
+        assert_eq!(shown("postgresql://u@/d?host=::1"), Ok("u@[::1]:5432/d".to_owned()));
+        assert_eq!(shown("postgresql://u@a/d?hostaddr=127.0.0.1"), Ok("u@a:5432/d".to_owned()));
+        assert_eq!(shown("postgresql://u@/d?hostaddr=127.0.0.1"), Ok("u@127.0.0.1:5432/d".to_owned()));
+        for url in ["postgresql://u@a,b/d?port=1,2,3", "postgresql://u@a,b/d?hostaddr=127.0.0.1"] {
+            assert_eq!(shown(url), Err(UrlError::HostLists), "{url}");
+        }
     }
 
     #[test]
@@ -188,7 +208,7 @@ mod tests {
         for broken in [
             "postgresql://tarsy:hunter2@x@db/history",
             "postgresql://tarsy:hunter2@db:port/history",
-            "postgresql://tarsy:hunter2@a,b/history",
+            "postgresql://tarsy:hunter2@a:1,b:2/history?port=1,2,3",
             "postgresql://tarsy:hunter2@db/history?password=hunter2",
             "mysql://tarsy:hunter2@db/history",
             "tarsy:hunter2@db/://history",

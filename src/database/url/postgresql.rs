@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::address::{PostgresqlAddress, port};
+use super::address::{DEFAULT_PORT, PostgresqlAddress, port};
 use super::error::UrlError;
 use super::keyword::{KEEPS_EMPTY, KEYWORDS};
 use super::parameters::parameters;
@@ -25,31 +25,42 @@ pub(crate) fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError
         Some((user, password)) => (percent_decoded(user)?, percent_decoded(password)?),
         None => (None, None),
     };
-    let (host, port) = host_and_port_of(host_and_port)?;
     let database = Some(location.trim_start_matches('/')).filter(|name| !name.is_empty()).map(str::to_owned);
 
-    let given = [("host", host.is_some()), ("port", port.is_some())];
-    let mut address = PostgresqlAddress::new(
-        host.unwrap_or_else(|| "localhost".to_owned()),
-        port.unwrap_or(5432),
-        user,
-        password.map(Secret::new),
-        database,
-    );
-    address.given = given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
-    for (name, value) in parameters(query) {
+    let mut address = PostgresqlAddress::new("", DEFAULT_PORT, user, password.map(Secret::new), database);
+    (address.hosts, address.ports) = (Vec::new(), Vec::new());
+    address.given.clear();
+    set_hosts(&mut address, host_and_port)?;
+    // SQLAlchemy repeats the parameter for each host.
+    let (hosts, others): (Vec<_>, Vec<_>) = parameters(query).partition(|(name, _)| name == "host");
+    if !hosts.is_empty() {
+        let hosts: Vec<_> = hosts.into_iter().map(|(_, value)| value).collect();
+        set_hosts(&mut address, &hosts.join(","))?;
+    }
+    for (name, value) in others {
         set_parameter(&mut address, name, &value)?;
     }
-    Ok(address)
+    if address.lists_fit() { Ok(address) } else { Err(UrlError::HostLists) }
+}
+
+/// Sets hosts that are separated by commas, each perhaps with a port.
+fn set_hosts(address: &mut PostgresqlAddress, text: &str) -> Result<(), UrlError> {
+    let places = text.split(',').map(host_and_port_of).collect::<Result<Vec<_>, _>>()?;
+    if places.iter().any(|(host, _)| host.is_some()) {
+        address.hosts = places.iter().map(|(host, _)| host.clone().unwrap_or_default()).collect();
+        address.given.insert("host");
+    }
+    if places.iter().any(|(_, port)| port.is_some()) {
+        address.ports = places.iter().map(|(_, port)| port.unwrap_or(DEFAULT_PORT)).collect();
+        address.given.insert("port");
+    }
+    Ok(())
 }
 
 fn set_parameter(address: &mut PostgresqlAddress, name: String, value: &str) -> Result<(), UrlError> {
     let Some(keyword) = KEYWORDS.iter().find(|keyword| keyword.name == name) else {
         return Err(UrlError::UnknownParameter { name, allowed: KEYWORDS.map(|keyword| keyword.name).to_vec() });
     };
-    if name == "host" && value.contains(',') {
-        return Err(UrlError::SeveralHosts);
-    }
     if value.is_empty() && !KEEPS_EMPTY.contains(&keyword.name) {
         return Ok(());
     }
@@ -57,12 +68,11 @@ fn set_parameter(address: &mut PostgresqlAddress, name: String, value: &str) -> 
     (keyword.set)(address, value).map_err(|expected| UrlError::Parameter { name: keyword.name, expected })
 }
 
+/// Splits a host and its port. The directory of a Unix socket has none, nor has an address of IPv6 without brackets.
 fn host_and_port_of(text: &str) -> Result<(Option<String>, Option<u16>), UrlError> {
-    if text.contains(',') {
-        return Err(UrlError::SeveralHosts);
-    }
     let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         Some((host, after)) => (host, after.strip_prefix(':')),
+        None if text.starts_with('/') || text.matches(':').count() > 1 => (text, None),
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
             None => (text, None),

@@ -56,7 +56,7 @@ impl<'w> Watch<'w> {
     pub(crate) fn new(url: &DatabaseUrl, action: (Verb, &'static str), on_commit: &'w (dyn Fn() + Sync)) -> Self {
         let address = match url {
             DatabaseUrl::Sqlite(_) => None,
-            DatabaseUrl::Postgresql(address) => Some(address.clone()),
+            DatabaseUrl::Postgresql(address) => Some(PostgresqlAddress::clone(address)),
         };
         Self {
             timeouts: address.as_ref().map_or_else(Timeouts::unused, Timeouts::of),

@@ -4,6 +4,7 @@ mod aborts;
 mod answers;
 mod bridge;
 mod group_owner;
+mod hosts;
 mod login;
 mod namesakes;
 mod planted;

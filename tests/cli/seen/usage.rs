@@ -109,7 +109,7 @@ const VARIABLES: &[(&str, &[(&str, &str)])] = &[
     ("url-unescaped-password", &[("DATABASE_URL", "postgresql://tarsy:pass@word@db/tarsy")]),
     ("url-sqlite-host", &[("DATABASE_URL", "sqlite://history.db")]),
     ("url-port", &[("DATABASE_URL", "postgresql://tarsy:password@db:port/tarsy")]),
-    ("url-several-hosts", &[("DATABASE_URL", "postgresql://tarsy:password@one,two/tarsy")]),
+    ("url-host-lists", &[("DATABASE_URL", "postgresql://tarsy:password@one,two/tarsy?port=1,2,3")]),
     ("url-unknown-parameter", &[("DATABASE_URL", "postgresql://tarsy:password@db/tarsy?sslmod=require")]),
     ("url-sqlite-parameter", &[("DATABASE_URL", "sqlite:///history.db?mode=ro")]),
     ("url-parameter", &[("DATABASE_URL", "postgresql://tarsy:password@db/tarsy?sslmode=yes")]),

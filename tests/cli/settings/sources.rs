@@ -172,7 +172,7 @@ fn mistakes_in_urls_are_named() {
     assert_contains(&error("sqlite:/history.db"), &["does not start with `sqlite:///`"]);
     assert_contains(&error("sqlite://history.db"), &["sqlite:///"]);
     assert_contains(&error("postgresql://u:p@h:port/d"), &["port"]);
-    assert_contains(&error("postgresql://u:p@a,b/d"), &["several hosts"]);
+    assert_contains(&error("postgresql://u:p@a:1,b:2/d?port=1,2,3"), &["more or fewer ports"]);
     assert_contains(&error("postgresql://u:p@h/d?sslmod=require"), &["sslmod", "sslmode"]);
     assert_contains(&error("postgresql://u:p@h/d?sslmode=yes"), &["`sslmode`", "verify-full"]);
     assert_contains(&error("postgresql://u:p@h/d?ssl=true"), &["`ssl`", "verify-full"]);

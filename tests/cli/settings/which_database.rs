@@ -307,7 +307,7 @@ fn what_a_url_leaves_out_is_taken_from_the_variables_of_libpq() {
     parts.env("DATABASE_PASSWORD", "x").env("DATABASE_HOST", "part.invalid");
     assert_eq!(place(&mut parts), "tarsy@part.invalid:5432/tarsy");
 
-    each([("PGPORT", "many"), ("PGHOST", "one.invalid,two.invalid"), ("PGHOSTADDR", "127.0.0.1")], |(name, value)| {
+    each([("PGPORT", "many"), ("PGHOSTADDR", "one.invalid")], |(name, value)| {
         let error = Outcome::of(at("postgresql://x@/x").env(name, value).arg("check")).expect(78).stderr;
         assert!(error.contains(&format!("`{name}`")), "{error}");
     });

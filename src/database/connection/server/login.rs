@@ -5,9 +5,10 @@ use postgres_protocol::authentication::sasl::{self, SCRAM_SHA_256, SCRAM_SHA_256
 
 use super::failure::{Failure, Reach};
 use super::messages::{Message, Messages};
+use super::password_file::Password;
 use crate::database::connection::startup::{self, SessionSetting};
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::url::ChannelBinding;
+use crate::database::url::{ChannelBinding, LoginKind, RequiredLogin};
 
 /// The types of the server's messages.
 mod kind {
@@ -32,20 +33,21 @@ mod request {
 }
 
 /// Who logs in.
-#[derive(Clone, Copy)]
 pub(super) struct Credentials<'a> {
     pub(super) user: &'a str,
-    pub(super) password: Option<&'a str>,
+    pub(super) password: Password,
     /// The hash of the server's certificate, for channel binding.
     pub(super) end_point: Option<&'a [u8]>,
     pub(super) binding: ChannelBinding,
+    /// The kinds of login that are allowed.
+    pub(super) required: Option<&'a RequiredLogin>,
 }
 
 /// Sends the settings of the session and logs in. Returns what the server says about the session: its parameters, the key
 /// to cancel a query, and that it is ready.
 pub(super) async fn log_in(
     messages: &mut Messages,
-    credentials: Credentials<'_>,
+    credentials: &Credentials<'_>,
     settings: &[SessionSetting],
 ) -> Result<Vec<u8>, Failure> {
     messages.send(&startup::message(settings)).await?;
@@ -65,10 +67,11 @@ pub(super) async fn log_in(
 }
 
 /// Answers the server's requests until it is satisfied.
-async fn authenticate(messages: &mut Messages, credentials: Credentials<'_>) -> Result<(), Failure> {
+async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) -> Result<(), Failure> {
     let mut scram = None;
     // Whether the login may be complete: one that has to be bound to the connection ends with SCRAM.
     let mut is_bound = credentials.binding != ChannelBinding::Require;
+    let mut is_asked = false;
     loop {
         let kinds = [kind::AUTHENTICATION, kind::NOTICE, kind::ERROR];
         let message = messages.receive(&kinds).await?;
@@ -79,6 +82,8 @@ async fn authenticate(messages: &mut Messages, credentials: Credentials<'_>) -> 
         }
         let (request, data) = message.body().split_first_chunk().ok_or_else(|| invalid("an empty request"))?;
         let request = u32::from_be_bytes(*request);
+        require_allowed(credentials, request, is_asked)?;
+        is_asked = true;
         if !is_bound && matches!(request, request::OK | request::CLEARTEXT | request::MD5) {
             return Err(unbound());
         }
@@ -115,7 +120,7 @@ async fn authenticate(messages: &mut Messages, credentials: Credentials<'_>) -> 
 }
 
 /// Chooses a mechanism of those that the server offers, and begins it.
-fn begin_scram(credentials: Credentials<'_>, offered: &[u8]) -> Result<(&'static str, ScramSha256), Failure> {
+fn begin_scram(credentials: &Credentials<'_>, offered: &[u8]) -> Result<(&'static str, ScramSha256), Failure> {
     let offers = |name: &str| offered.split(|byte| *byte == 0).any(|found| found == name.as_bytes());
     let end_point = credentials.end_point.filter(|_| credentials.binding != ChannelBinding::Disable);
     let (mechanism, binding) = match end_point {
@@ -135,14 +140,33 @@ fn begin_scram(credentials: Credentials<'_>, offered: &[u8]) -> Result<(&'static
     Ok((mechanism, ScramSha256::new(password(credentials)?.as_bytes(), binding)))
 }
 
-fn password(credentials: Credentials<'_>) -> Result<&str, Failure> {
-    credentials.password.filter(|password| !password.is_empty()).ok_or_else(|| {
-        Failure::new(
-            Reach::Everything,
-            ErrorClass::Authentication,
-            "the server asks for a password, and none is given".to_owned(),
-        )
-    })
+/// Makes sure that the settings allow the kind of login that the server asks for. `is_asked` is whether it has asked
+/// before.
+fn require_allowed(credentials: &Credentials<'_>, request: u32, is_asked: bool) -> Result<(), Failure> {
+    let Some(required) = credentials.required else { return Ok(()) };
+    let (kind, shown) = match request {
+        request::OK if is_asked => return Ok(()),
+        request::OK => (LoginKind::None, "no login"),
+        request::CLEARTEXT => (LoginKind::Password, "a password in plain text"),
+        request::MD5 => (LoginKind::Md5, "a login with MD5"),
+        request::SASL | request::SASL_CONTINUE | request::SASL_FINAL => (LoginKind::Scram, "a login with SCRAM"),
+        _ => (LoginKind::Other, "another kind of login"),
+    };
+    if required.allows(kind) {
+        return Ok(());
+    }
+    let message = format!("the server asks for {shown}, which `require_auth` does not allow");
+    Err(Failure::new(Reach::Everything, ErrorClass::Configuration, message))
+}
+
+fn password<'c>(credentials: &'c Credentials<'_>) -> Result<&'c str, Failure> {
+    let why = match &credentials.password {
+        Password::Known(password) if !password.expose().is_empty() => return Ok(password.expose()),
+        Password::Ignored(why) => why,
+        Password::Known(_) | Password::None => "none is given",
+    };
+    let message = format!("the server asks for a password, and {why}");
+    Err(Failure::new(Reach::Everything, ErrorClass::Authentication, message))
 }
 
 fn password_message(password: &str) -> Vec<u8> {

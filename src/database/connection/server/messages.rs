@@ -82,6 +82,23 @@ impl Messages {
         }
     }
 
+    /// Asks for one value, after the login.
+    pub(super) async fn ask(&mut self, sql: &str) -> Result<Vec<u8>> {
+        let length = u32::try_from(sql.len() + 5).unwrap_or(u32::MAX);
+        self.send(&[b"Q", &length.to_be_bytes()[..], sql.as_bytes(), b"\0"].concat()).await?;
+        let mut value = Vec::new();
+        loop {
+            let message = self.receive(b"TDCNSEZ").await?;
+            match message.kind() {
+                // Behind the number of columns and the length of the value.
+                b'D' => value = message.body().get(6..).unwrap_or_default().to_vec(),
+                b'E' => return Err(Error::other(message.with_answer(|answer| answer.message.to_owned()))),
+                b'Z' => return Ok(value),
+                _ => {}
+            }
+        }
+    }
+
     /// The connection, and what was read beyond the last message.
     pub(super) fn into_parts(self) -> (Box<dyn Stream>, Vec<u8>) {
         (self.stream, self.received)

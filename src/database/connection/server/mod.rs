@@ -2,7 +2,11 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`hosts`] | the order of several hosts, and their failures |
 //! | [`login`] | logs in: passwords, SCRAM, channel binding |
+//! | [`target`] | whether the server is one that was asked for |
+//! | [`password_file`] | the password file |
+//! | [`peer`] | whether the server behind a Unix socket is run by the right user |
 //! | [`tls`] | TLS by OpenSSL |
 //! | [`client_certificate`] | the certificate of this client, and its key |
 //! | [`tls_file`] | files with certificates and keys |
@@ -14,10 +18,14 @@
 
 mod client_certificate;
 mod failure;
+mod hosts;
 mod login;
 mod messages;
+mod password_file;
 mod patience;
+mod peer;
 mod socket;
+mod target;
 mod tls;
 mod tls_file;
 mod verify;
@@ -34,7 +42,7 @@ use self::patience::{Patience, Phase};
 use self::socket::{Place, Socket};
 use super::startup::SessionSetting;
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::url::{ChannelBinding, Negotiation, PostgresqlAddress, Secret, SslMode};
+use crate::database::url::{ChannelBinding, HostPlace, Negotiation, PostgresqlAddress, SslMode, TargetServer};
 
 /// A connection that is logged in.
 pub(super) struct Session {
@@ -43,26 +51,34 @@ pub(super) struct Session {
     pub(super) greeting: Vec<u8>,
 }
 
-/// Connects and logs in. The session gets these settings, of which user and database are replaced by those of the address.
+/// Connects to the first host that will do, and logs in. The session gets these settings, of which user and database are
+/// replaced by those of the address.
 ///
 /// # Errors
-/// The reason that says most: that of the last address, or the server's answer.
+/// The server's answer, or the reasons of all hosts if none was reached.
 pub(super) async fn connect(
     address: &PostgresqlAddress,
     settings: &[SessionSetting],
 ) -> Result<Session, DatabaseCause> {
     let settings = settings_of(address, settings);
-    let places = Place::all(&address.host, address.port).await.map_err(|error| DatabaseCause::of_io(&error))?;
-    let mut cause = DatabaseCause::new(ErrorClass::NameResolution, "the host name has no address");
-    for place in &places {
-        let attempt = Attempt { address, settings: &settings, place, patience: Patience::new(address) };
-        match attempt.run().await {
-            Ok(session) => return Ok(session),
-            Err(failure) if failure.reach == Reach::Address => cause = failure.cause,
-            Err(failure) => return Err(failure.cause),
+    let hosts = hosts::in_order(address);
+    // Without a standby another server will do.
+    let targets = match address.target {
+        TargetServer::PreferStandby => vec![TargetServer::Standby, TargetServer::Any],
+        target => vec![target],
+    };
+    let mut causes = Vec::new();
+    for target in targets {
+        causes.clear();
+        for host in &hosts {
+            match (Attempts { address, settings: &settings, host: *host, target }).run().await {
+                Ok(session) => return Ok(session),
+                Err(Failure { reach: Reach::Everything, cause }) => return Err(cause),
+                Err(failure) => causes.push((*host, failure.cause)),
+            }
         }
     }
-    Err(cause)
+    Err(hosts::joined(causes))
 }
 
 /// The options of the address come first, so that those of the driver are in force.
@@ -97,10 +113,33 @@ fn encryptions(mode: SslMode, place: &Place) -> &'static [Encryption] {
     }
 }
 
-/// One address of a server.
-struct Attempt<'a> {
+/// All addresses of a host.
+struct Attempts<'a> {
     address: &'a PostgresqlAddress,
     settings: &'a [SessionSetting],
+    host: HostPlace<'a>,
+    target: TargetServer,
+}
+
+impl Attempts<'_> {
+    async fn run(self) -> Result<Session, Failure> {
+        let of_host = |cause| Failure { reach: Reach::Host, cause };
+        let places = Place::all(self.host).await.map_err(|error| of_host(DatabaseCause::of_io(&error)))?;
+        let mut last = of_host(DatabaseCause::new(ErrorClass::NameResolution, "the host name has no address"));
+        for place in hosts::shuffled(places, self.address.host_order) {
+            let attempt = Attempt { of: &self, place: &place, patience: Patience::new(self.address) };
+            match attempt.run().await {
+                Err(failure) if failure.reach == Reach::Address => last = failure,
+                ended => return ended,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// One address of a server.
+struct Attempt<'a> {
+    of: &'a Attempts<'a>,
     place: &'a Place,
     patience: Patience,
 }
@@ -109,14 +148,14 @@ impl Attempt<'_> {
     /// Tries one encryption after the other.
     async fn run(&self) -> Result<Session, Failure> {
         let mut before: Option<(Encryption, DatabaseCause)> = None;
-        for encryption in encryptions(self.address.tls.mode(), self.place) {
+        for encryption in encryptions(self.of.address.tls.mode(), self.place) {
             match (self.connect(*encryption).await, before.take()) {
                 (Ok(session), _) => return Ok(session),
                 (Err(failure), None) if failure.reach == Reach::Encryption => {
                     before = Some((*encryption, failure.cause));
                 }
                 (Err(failure), None) => return Err(failure),
-                (Err(failure), Some(first)) => return Err(joined(first, (*encryption, failure))),
+                (Err(failure), Some(first)) => return Err(joined(first, failure)),
             }
         }
         let cause = before.map(|(_, cause)| cause).expect("there is an encryption to try");
@@ -126,7 +165,9 @@ impl Attempt<'_> {
     async fn connect(&self, encryption: Encryption) -> Result<Session, Failure> {
         let socket = self.patience.over(Phase::Connect, self.place.connect()).await?;
         let of_address = |error| Failure { reach: Reach::Address, cause: DatabaseCause::of_io(&error) };
-        match (socket.map_err(of_address)?, encryption) {
+        let socket = socket.map_err(of_address)?;
+        peer::require(&socket, self.of.address.required_peer.as_deref())?;
+        match (socket, encryption) {
             (Socket::Tcp(stream), Encryption::Tls | Encryption::TlsIfOffered) => {
                 self.connect_with_tls(stream, encryption).await
             }
@@ -135,7 +176,7 @@ impl Attempt<'_> {
     }
 
     async fn connect_with_tls(&self, mut stream: TcpStream, encryption: Encryption) -> Result<Session, Failure> {
-        let is_offered = match self.address.tls.negotiation {
+        let is_offered = match self.of.address.tls.negotiation {
             Some(Negotiation::Direct) => true,
             _ => self.patience.over(Phase::Tls, request_tls(&mut stream)).await??,
         };
@@ -150,21 +191,27 @@ impl Attempt<'_> {
                 _ => failure,
             });
         }
-        let handshake = tls::handshake(stream, &self.address.tls, &self.address.host);
+        let handshake = tls::handshake(stream, &self.of.address.tls, self.of.host.name);
         let stream = self.patience.over(Phase::Tls, handshake).await??;
         let end_point = tls::end_point(stream.ssl());
         self.log_in(Box::new(stream), end_point.as_deref()).await
     }
 
     async fn log_in(&self, stream: Box<dyn Stream>, end_point: Option<&[u8]>) -> Result<Session, Failure> {
+        let address = self.of.address;
         let credentials = Credentials {
-            user: self.address.user.as_deref().unwrap_or_default(),
-            password: self.address.password.as_ref().map(Secret::expose),
+            user: address.user.as_deref().unwrap_or_default(),
+            password: password_file::password(address, self.of.host),
             end_point,
-            binding: self.address.channel_binding.unwrap_or(ChannelBinding::Prefer),
+            binding: address.channel_binding.unwrap_or(ChannelBinding::Prefer),
+            required: address.required_login.as_ref(),
         };
         let mut messages = Messages::over(stream);
-        let login = log_in(&mut messages, credentials, self.settings);
+        let login = async {
+            let greeting = log_in(&mut messages, &credentials, self.of.settings).await?;
+            target::require(&mut messages, &greeting, self.of.target).await?;
+            Ok::<_, Failure>(greeting)
+        };
         let mut greeting = self.patience.over(Phase::Login, login).await??;
         let (stream, rest) = messages.into_parts();
         greeting.extend_from_slice(&rest);
@@ -192,8 +239,8 @@ async fn request_tls(stream: &mut TcpStream) -> Result<bool, Failure> {
 }
 
 /// One failure of two attempts: the one with TLS says more, unless the server has none.
-fn joined(first: (Encryption, DatabaseCause), second: (Encryption, Failure)) -> Failure {
-    let ((first_encryption, first), (_, Failure { reach, cause: second })) = (first, second);
+fn joined((first_encryption, first): (Encryption, DatabaseCause), second: Failure) -> Failure {
+    let Failure { reach, cause: second } = second;
     let (with_tls, plain) = if first_encryption == Encryption::Plain { (second, first) } else { (first, second) };
     let cause = if with_tls.message == NO_TLS || with_tls.message == plain.message {
         plain

@@ -10,6 +10,8 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
+use crate::database::url::HostPlace;
+
 /// How long a connection is idle before a probe, and the interval between probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// How many probes may stay unanswered.
@@ -34,12 +36,13 @@ pub(super) enum Socket {
 }
 
 impl Place {
-    /// All places of a host, which is a name, an address or the directory of a Unix socket.
-    pub(super) async fn all(host: &str, port: u16) -> Result<Vec<Self>> {
-        if host.starts_with('/') {
-            return Ok(vec![Self::UnixSocket(Path::new(host).join(format!(".s.PGSQL.{port}")))]);
+    /// All places of a host.
+    pub(super) async fn all(host: HostPlace<'_>) -> Result<Vec<Self>> {
+        if host.is_unix_socket() {
+            let name = format!(".s.PGSQL.{}", host.port);
+            return Ok(vec![Self::UnixSocket(Path::new(host.host).join(name))]);
         }
-        Ok(lookup_host((host, port)).await?.map(Self::Address).collect())
+        Ok(lookup_host((host.host, host.port)).await?.map(Self::Address).collect())
     }
 
     pub(super) async fn connect(&self) -> Result<Socket> {

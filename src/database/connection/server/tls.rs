@@ -55,6 +55,10 @@ pub(super) async fn handshake(
     if options.mode() == SslMode::VerifyFull {
         let certificate = stream.ssl().peer_certificate();
         let certificate = certificate.ok_or_else(|| rejected("the server shows no certificate".to_owned()))?;
+        if host.is_empty() {
+            let message = "`sslmode=verify-full` needs the name of the host beside its address".to_owned();
+            return Err(Failure::new(Reach::Everything, ErrorClass::Configuration, message));
+        }
         verify::require_name(&certificate, host).map_err(rejected)?;
     }
     Ok(stream)

@@ -1,9 +1,13 @@
-//! The name of the system's user that runs this process.
+//! The names of the system's users.
 
-/// The name of the effective user in `/etc/passwd`.
+/// The name of the effective user.
 pub(crate) fn name() -> Option<String> {
-    let table = std::fs::read_to_string("/etc/passwd").ok()?;
-    name_in(&table, rustix::process::geteuid().as_raw())
+    name_of(rustix::process::geteuid().as_raw())
+}
+
+/// The name in `/etc/passwd` of the user with this number.
+pub(crate) fn name_of(number: u32) -> Option<String> {
+    name_in(&std::fs::read_to_string("/etc/passwd").ok()?, number)
 }
 
 /// The name of the user with this number in a table of `name:password:number:...`.

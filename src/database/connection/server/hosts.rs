@@ -1,0 +1,55 @@
+//! The order in which several hosts are tried, and the reasons why none was reached.
+
+use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::url::{HostOrder, HostPlace, PostgresqlAddress};
+
+/// The hosts in the order in which they are tried.
+pub(super) fn in_order(address: &PostgresqlAddress) -> Vec<HostPlace<'_>> {
+    shuffled(address.places(), address.host_order)
+}
+
+/// The same in a random order, if that is asked for.
+pub(super) fn shuffled<T>(mut list: Vec<T>, order: HostOrder) -> Vec<T> {
+    if order == HostOrder::Random {
+        for end in 1..list.len() {
+            list.swap(end, random_up_to(end));
+        }
+    }
+    list
+}
+
+fn random_up_to(most: usize) -> usize {
+    let mut random = [0; 8];
+    // Without random numbers the order stays.
+    openssl::rand::rand_bytes(&mut random).map_or(most, |()| usize::from_le_bytes(random) % (most + 1))
+}
+
+/// One cause for all hosts, of the class of the last.
+pub(super) fn joined(mut causes: Vec<(HostPlace<'_>, DatabaseCause)>) -> DatabaseCause {
+    let class = causes.last().map_or(ErrorClass::Refused, |(_, cause)| cause.class);
+    match causes.pop() {
+        Some((_, cause)) if causes.is_empty() => cause,
+        Some(last) => {
+            causes.push(last);
+            let all: Vec<_> = causes.iter().map(|(host, cause)| format!("{host}: {}", cause.message)).collect();
+            DatabaseCause::new(class, all.join("; "))
+        }
+        None => DatabaseCause::new(class, "no host is given"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_order_has_every_host_at_every_place() {
+        let all = || (0..200).map(|_| shuffled(vec![1, 2, 3], HostOrder::Random));
+        for place in 0..3 {
+            for host in 1..=3 {
+                assert!(all().any(|list| list[place] == host), "host {host} is never at {place}");
+            }
+        }
+        assert_eq!(shuffled(vec![1, 2, 3], HostOrder::AsGiven), [1, 2, 3]);
+    }
+}

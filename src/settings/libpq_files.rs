@@ -1,0 +1,16 @@
+//! Where libpq's files are.
+
+use std::path::PathBuf;
+
+use super::environment::Environment;
+
+/// The home directory.
+pub(super) fn home(environment: &Environment) -> Option<PathBuf> {
+    let home = environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    home.or_else(std::env::home_dir).filter(|home| home.is_absolute())
+}
+
+/// A file in `~/.postgresql`, if it exists.
+pub(super) fn in_home(environment: &Environment, name: &str) -> Option<PathBuf> {
+    Some(home(environment)?.join(".postgresql").join(name)).filter(|path| path.exists())
+}

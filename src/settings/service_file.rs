@@ -1,0 +1,87 @@
+//! libpq's service file: <https://www.postgresql.org/docs/current/libpq-pgservice.html>.
+
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::error::{LibpqError, SettingsError};
+use super::libpq_files::home;
+use crate::database::url::{KEYWORDS, PostgresqlAddress, Secret};
+use crate::format::io_message;
+
+/// Adds the parameters of the address's service that it does not have itself.
+///
+/// # Errors
+/// [`SettingsError`] if no file has the service, or a line of it is not valid.
+pub(super) fn complete(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
+    let Some(service) = address.service.clone() else { return Ok(()) };
+    for path in paths(environment) {
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                return Err(unusable(&service, format!("cannot read {}: {}", path.display(), io_message(&error))));
+            }
+        };
+        let Some(lines) = section(&text, &service) else { continue };
+        for (number, line) in lines {
+            set(address, line)
+                .map_err(|what| unusable(&service, format!("{what} ({} line {number})", path.display())))?;
+        }
+        return Ok(());
+    }
+    Err(unusable(&service, "no service file has it".to_owned()))
+}
+
+fn unusable(service: &str, why: String) -> SettingsError {
+    LibpqError::Service { service: service.to_owned(), why }.into()
+}
+
+/// The file that `PGSERVICEFILE` names, or that of the user; and that of the machine, if they exist.
+fn paths(environment: &Environment) -> Vec<PathBuf> {
+    let named = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let of_user = named("PGSERVICEFILE");
+    let of_home = home(environment).map(|home| home.join(".pg_service.conf")).filter(|path| path.exists());
+    let of_machine = named("PGSYSCONFDIR").unwrap_or_else(|| Path::new("/etc/postgresql-common").to_owned());
+    let of_machine = Some(of_machine.join("pg_service.conf")).filter(|path| path.exists());
+    of_user.or(of_home).into_iter().chain(of_machine).collect()
+}
+
+/// The lines of a section, with their numbers.
+fn section<'t>(text: &'t str, service: &str) -> Option<Vec<(usize, &'t str)>> {
+    let lines = text.lines().zip(1..).map(|(line, number)| (number, line.trim()));
+    let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    lines.find(|(_, line)| *line == format!("[{service}]"))?;
+    Some(lines.take_while(|(_, line)| !line.starts_with('[')).collect())
+}
+
+/// Sets a parameter, unless the address has it.
+fn set(address: &mut PostgresqlAddress, line: &str) -> Result<(), String> {
+    let (name, value) = line.split_once('=').ok_or("a line is not `parameter=value`")?;
+    let value = value.to_owned();
+    match name {
+        "user" => drop(address.user.get_or_insert(value)),
+        "password" => drop(address.password.get_or_insert(Secret::new(value))),
+        "dbname" => drop(address.database.get_or_insert(value)),
+        "service" => return Err("a service has no service".to_owned()),
+        _ => {
+            let keyword = KEYWORDS.iter().find(|keyword| keyword.name == name);
+            let keyword = keyword.ok_or_else(|| format!("`{name}` is not supported"))?;
+            if !value.is_empty() && address.given.insert(keyword.name) {
+                (keyword.set)(address, &value).map_err(|expected| format!("`{name}` is not {expected}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_ends_where_the_next_begins() {
+        let text = "# one\n[a]\nhost=x\n\n  port=1  \n[b]\nhost=y\n";
+        assert_eq!(section(text, "a"), Some(vec![(3, "host=x"), (5, "port=1")]));
+        assert_eq!(section(text, "b"), Some(vec![(7, "host=y")]));
+        assert_eq!(section(text, "c"), None);
+    }
+}

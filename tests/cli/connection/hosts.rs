@@ -1,0 +1,182 @@
+//! Where a connection goes: several hosts, the server that is asked for, password files and services.
+
+use std::fs::Permissions;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::cases::each;
+use crate::support::fake_server::{greet, login, message, server_of};
+use crate::support::server::{PASSWORD, Server, closed_port};
+use crate::support::{Database, Outcome, apply, bare_tarsy_db, run_at, test, test_directory, write_file};
+
+const ONCE: [&str; 5] = ["wait", "--max-attempts", "1", "--for", "connect"];
+
+#[apply(test)]
+fn the_first_host_that_answers_is_used() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let (_socket, refused) = closed_port();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = silent.local_addr().expect("an address").port();
+    let (port, name) = (database.port(), database.name());
+    let login = format!("postgresql://postgres:{PASSWORD}@");
+    each(
+        [
+            format!("{login}127.0.0.1:{refused},127.0.0.1:{port}/{name}"),
+            format!("{login}127.0.0.1:{silent},127.0.0.1:{port}/{name}?connect_timeout=1"),
+            format!("{login}nosuchhost..invalid,127.0.0.1/{name}?port=1,{port}"),
+            format!("{login}/{name}?host=127.0.0.1:{refused}&host=127.0.0.1:{port}"),
+            format!("{login}127.0.0.1:{port},127.0.0.1:{refused}/{name}?load_balance_hosts=random"),
+            format!("{login}nosuchhost..invalid:{port}/{name}?hostaddr=127.0.0.1"),
+        ],
+        |url| drop(run_at(&url, &ONCE).expect(0)),
+    );
+    // The environment names hosts as well.
+    let mut command = bare_tarsy_db(database.directory());
+    command.env("DATABASE_URL", format!("postgresql:///{name}")).env("PGUSER", "postgres").env("PGPASSWORD", PASSWORD);
+    command.env("PGHOST", "nosuchhost..invalid,127.0.0.1").env("PGPORT", format!("1,{port}"));
+    Outcome::of(command.args(ONCE)).expect(0);
+    Outcome::of(command.env("PGPORT", "1,2,3")).expect(78).tells(&["more or fewer ports"]);
+}
+
+#[apply(test)]
+fn a_refused_login_ends_the_search_and_all_reasons_are_shown_otherwise() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let ((_one, one), (_two, two)) = (closed_port(), closed_port());
+    let url = format!("postgresql://postgres:wrong@127.0.0.1:{one},[::1]:{two}/{}", database.name());
+    let reasons = run_at(&url, &ONCE).expect(69);
+    reasons.tells(&[&format!("127.0.0.1:{one}: connection refused; [::1]:{two}: ")]);
+    let url = format!("postgresql://postgres:wrong@127.0.0.1:{},127.0.0.1:{one}/x", database.port());
+    let refused = run_at(&url, &ONCE).expect(77).stderr;
+    assert!(!refused.contains("connection refused"), "{refused}");
+}
+
+#[apply(test)]
+fn the_server_is_one_that_was_asked_for() {
+    let [primary, standby] = [(); 2].map(|()| Server::create(&[]));
+    standby.become_standby();
+    for server in [&primary, &standby] {
+        server.run();
+    }
+    let url = |ports: [u16; 2], target: &str| {
+        let hosts = ports.map(|port| format!("127.0.0.1:{port}")).join(",");
+        format!("postgresql://postgres:{PASSWORD}@{hosts}/postgres?target_session_attrs={target}")
+    };
+    let (first, second) = (primary.port, standby.port);
+    let usable = |url: &str, code: i32| drop(run_at(url, &["wait", "--max-attempts", "1"]).expect(code));
+    for target in ["read-write", "primary"] {
+        usable(&url([second, first], target), 0);
+    }
+    // Writes need a primary.
+    for target in ["standby", "read-only", "prefer-standby"] {
+        usable(&url([first, second], target), 69);
+    }
+    usable(&url([first, first], "prefer-standby"), 0);
+    let refused = run_at(&url([second, second], "read-write"), &ONCE).expect(69);
+    refused.tells(&["its sessions are read-only, and `target_session_attrs=read-write`"]);
+    run_at(&url([first, first], "standby"), &ONCE).expect(78).tells(&["the server is no standby"]);
+}
+
+#[apply(test)]
+fn a_server_that_does_not_report_what_it_is_gets_asked() {
+    for (state, code) in [("on", 69), ("off", 0)] {
+        let url = server_of(move |mut client| {
+            let _ = greet(&mut client, &login());
+            let mut query = vec![0; 4096];
+            let length = client.read(&mut query).unwrap_or_default();
+            let value = [&[0, 1, 0, 0, 0][..], &[u8::try_from(state.len()).expect("short")], state.as_bytes()].concat();
+            let is_asked = query[..length].windows(22).any(|words| words == b"SHOW transaction_read_");
+            assert!(is_asked, "{:?}", String::from_utf8_lossy(&query[..length]));
+            let answer = [message(b'D', &value), message(b'C', b"SHOW\0"), message(b'Z', b"I")].concat();
+            let _ = client.write_all(&answer);
+        });
+        let outcome = run_at(&(url + "?target_session_attrs=read-write"), &ONCE);
+        // The fake server ends after its answer.
+        let is_refused = outcome.stderr.contains("its sessions are read-only");
+        assert_eq!(is_refused, code == 69, "{}", outcome.stderr);
+    }
+}
+
+#[apply(test)]
+fn a_password_comes_from_the_password_file_if_others_cannot_read_it() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let directory = test_directory();
+    let (port, name) = (database.port(), database.name());
+    let line = format!("# a comment\nother:*:*:*:wrong\n127.0.0.1:{port}:{name}:postgres:{PASSWORD}\n");
+    let path = write_file(directory.path(), ".pgpass", line);
+    let allow = |mode| std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("the file is ours");
+    let url = format!("postgresql://postgres@127.0.0.1:{port}/{name}");
+    let connect = |parameters: &str, variable: &str, value: &str| {
+        let mut command = bare_tarsy_db(directory.path());
+        command.env("HOME", "/nonexistent").env("DATABASE_URL", format!("{url}{parameters}")).env(variable, value);
+        Outcome::of(command.args(ONCE))
+    };
+    allow(0o600);
+    connect("", "PGPASSFILE", &path).expect(0);
+    connect("", "HOME", directory.path().to_str().expect("UTF-8")).expect(0);
+    connect(&format!("?passfile={path}"), "PGPASSFILE", "/nonexistent").expect(0);
+    connect("", "PGPASSFILE", "/nonexistent").expect(77).tells(&["asks for a password, and none is given"]);
+    connect("", "PGPASSWORD", "wrong").expect(77).tells(&["password authentication failed"]);
+    allow(0o644);
+    let ignored = connect("", "PGPASSFILE", &path).expect(77);
+    ignored.tells(&["ignored because others have access"]);
+    assert!(!ignored.stderr.contains(PASSWORD), "{}", ignored.stderr);
+}
+
+#[apply(test)]
+fn a_service_has_what_the_url_leaves_out() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let directory = test_directory();
+    let service = format!(
+        "[other]\nhost=nosuchhost..invalid\n[mine]\nhost=127.0.0.1\nport={}\nuser=postgres\npassword={PASSWORD}\n\
+         connect_timeout=5\n[wrong]\nsslmode=always\n[unknown]\nsecret=x\n",
+        database.port()
+    );
+    let path = write_file(directory.path(), "services", service);
+    let connect = |url: &str, service: &str| {
+        let mut command = bare_tarsy_db(directory.path());
+        command.env("DATABASE_URL", url).env("PGSERVICE", service).env("PGSERVICEFILE", &path);
+        // What is in the service is stronger than the environment.
+        command.env("PGHOST", "nosuchhost..invalid");
+        Outcome::of(command.args(ONCE))
+    };
+    let url = format!("postgresql:///{}", database.name());
+    connect(&url, "mine").expect(0);
+    connect(&format!("{url}?service=mine"), "other").expect(0);
+    connect(&format!("{url}?host=nosuchhost..invalid"), "mine").expect(69);
+    connect(&url, "missing").expect(78).tells(&["the service `missing` cannot be used"]);
+    connect(&url, "wrong").expect(78).tells(&["`sslmode` is not one of", "line 10"]);
+    connect(&url, "unknown").expect(78).tells(&["`secret` is not supported"]);
+    std::fs::remove_file(&path).expect("it was there");
+    connect(&url, "mine").expect(78).tells(&["cannot read"]);
+}
+
+#[apply(test)]
+fn what_the_settings_require_of_the_login_is_checked() {
+    let server = Server::create(&[]);
+    server.allow("host all all 127.0.0.1/32 scram-sha-256");
+    server.run();
+    let url = server.url("postgres");
+    let connect = |parameters: &str| run_at(&format!("{url}?{parameters}"), &ONCE);
+    for allowed in ["scram-sha-256", "md5,scram-sha-256", "!password,!none"] {
+        connect(&format!("require_auth={allowed}")).expect(0);
+    }
+    for refused in ["password", "!scram-sha-256", "none"] {
+        connect(&format!("require_auth={refused}")).expect(78).tells(&["a login with SCRAM, which `require_auth`"]);
+    }
+    connect("require_auth=password,!md5").expect(78).tells(&["`require_auth`", "is not a list of"]);
+
+    // The Unix socket is trusted.
+    let place = format!("host={}&port={}", server.socket_directory().display(), server.port);
+    let url = format!("postgresql://postgres@/postgres?{place}");
+    run_at(&format!("{url}&require_auth=none"), &ONCE).expect(0);
+    run_at(&format!("{url}&require_auth=!none"), &ONCE).expect(78).tells(&["asks for no login"]);
+    let wrong = run_at(&format!("{url}&requirepeer=daemon"), &ONCE).expect(78);
+    wrong.tells(&["the server is run by `", "`requirepeer` is `daemon`"]);
+    let owner = wrong.stderr.split("is run by `").nth(1).and_then(|rest| rest.split('`').next()).expect("a name");
+    run_at(&format!("{url}&requirepeer={owner}"), &ONCE).expect(0);
+}
