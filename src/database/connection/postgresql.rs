@@ -59,9 +59,9 @@ fn acquire_timeout(address: &PostgresqlAddress, limits: PoolLimits) -> Duration 
     limits.timeout.max(Duration::from_secs(1)).saturating_add(connecting)
 }
 
-/// Opens a connection without a pool. It has no lock timeout. Probes of a server use it, which may not wait for a
-/// connection of the pool.
+/// Opens a connection without a pool, to the host that was reached last. It has no lock timeout. Probes of a server use
+/// it, which may not wait for a connection of the pool.
 pub(crate) async fn open_single(address: &PostgresqlAddress) -> Result<PgConnection, DatabaseCause> {
-    let bridge = bridge_to(address)?;
+    let bridge = bridge_to(&address.at_reached_host())?;
     Ok(bridge.options().application_name(application_name(address)).connect().await?)
 }

@@ -59,6 +59,7 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "42P05" | "26000" => ErrorClass::Pooler,
         "XX001" | "XX002" => ErrorClass::Corrupt,
         // PgBouncer has one code for every refused login.
+        "08P01" if answer.message.contains("startup parameter") => ErrorClass::Configuration,
         "08P01" if answer.message.contains("database") => ErrorClass::NoSuchDatabase,
         "08P01" if answer.message.contains("auth") || answer.message.contains("user") => ErrorClass::Authentication,
         "57P05" | "25P03" | "25P04" => ErrorClass::ConnectionLost,

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::secret::Secret;
@@ -50,6 +52,8 @@ pub struct PostgresqlAddress {
     pub password_file: Option<PathBuf>,
     /// The section of the service file that has further parameters.
     pub service: Option<String>,
+    /// Which of the hosts was reached last. All copies of the address know it.
+    reached: Arc<AtomicUsize>,
 }
 
 /// `load_balance_hosts`.
@@ -169,6 +173,7 @@ impl PostgresqlAddress {
             required_peer: None,
             password_file: None,
             service: None,
+            reached: Arc::new(AtomicUsize::new(NONE)),
         }
     }
 
@@ -191,6 +196,27 @@ impl PostgresqlAddress {
         (0..count).map(place).collect()
     }
 
+    /// Records that the host with this number was reached.
+    pub(crate) fn set_reached(&self, number: usize) {
+        self.reached.store(number, Ordering::Relaxed);
+    }
+
+    /// The same address with the one host that was reached last, if one was: what is asked about a session has to be
+    /// asked of its server.
+    #[must_use]
+    pub(crate) fn at_reached_host(&self) -> Self {
+        let Some(place) = self.places().get(self.reached.load(Ordering::Relaxed)).copied() else { return self.clone() };
+        Self {
+            hosts: vec![place.name.to_owned()],
+            host_addresses: vec![place.host.to_owned()].into_iter().filter(|host| host != place.name).collect(),
+            ports: vec![place.port],
+            target: TargetServer::Any,
+            // The numbers of one host are not those of all.
+            reached: Arc::new(AtomicUsize::new(NONE)),
+            ..self.clone()
+        }
+    }
+
     /// Whether the lists of hosts, addresses and ports fit.
     #[must_use]
     pub fn lists_fit(&self) -> bool {
@@ -205,6 +231,9 @@ impl PostgresqlAddress {
         self.places().iter().all(HostPlace::is_unix_socket)
     }
 }
+
+/// In the place of the number of a host.
+const NONE: usize = usize::MAX;
 
 fn item(list: &[String], index: usize) -> &str {
     list.get(index).map(String::as_str).unwrap_or_default()

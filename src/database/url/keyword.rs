@@ -26,7 +26,7 @@ pub(crate) struct Keyword {
 }
 
 /// The parameters for which an empty value is an error, as in libpq. For the others it counts as not given.
-pub(crate) const KEEPS_EMPTY: [&str; 2] = ["sslmode", "ssl"];
+pub(crate) const KEEPS_EMPTY: [&str; 3] = ["sslmode", "ssl", "require_auth"];
 
 /// The values of `sslmode`.
 pub(crate) const SSL_MODES: Expected = "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`";

@@ -31,7 +31,7 @@ fn another_process_gets_no_connection_through_it() {
         let _ = stream.write_all(STARTUP);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
-        assert_eq!(answer, b"", "{name}");
+        assert!(answer.is_empty(), "{name} answers {} bytes", answer.len());
     }
     run.kill();
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::cases::each;
 use crate::support::fake_server::{greet, login, message, server_of};
+use crate::support::history::{NOW, three_old_sessions};
 use crate::support::server::{PASSWORD, Server, closed_port};
 use crate::support::{Database, Outcome, apply, bare_tarsy_db, run_at, test, test_directory, write_file};
 
@@ -51,6 +52,25 @@ fn a_refused_login_ends_the_search_and_all_reasons_are_shown_otherwise() {
     let url = format!("postgresql://postgres:wrong@127.0.0.1:{},127.0.0.1:{one}/x", database.port());
     let refused = run_at(&url, &ONCE).expect(77).stderr;
     assert!(!refused.contains("connection refused"), "{refused}");
+}
+
+#[apply(test)]
+fn a_session_is_asked_about_at_the_host_that_it_is_on() {
+    let database = three_old_sessions();
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog
+         AS 'BEGIN IF (SELECT count(*) FROM public.alert_sessions) = 3 THEN PERFORM pg_sleep(7); END IF; RETURN OLD; END';
+         CREATE TRIGGER slow BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = silent.local_addr().expect("an address").port();
+    let place = format!("127.0.0.1:{}", database.port());
+    let url = database.url().replace(&place, &format!("127.0.0.1:{silent},{place}"));
+    // With this limit the server is lost after four seconds without an answer.
+    let url = format!("{url}?connect_timeout=1");
+    let arguments = ["prune", "--max-share", "100%", "--now", NOW, "--yes", "--retry-for", "0s"];
+    run_at(&url, &arguments).expect(0);
+    assert_eq!(database.count("alert_sessions"), 0);
 }
 
 #[apply(test)]

@@ -3,9 +3,9 @@
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::url::{HostOrder, HostPlace, PostgresqlAddress};
 
-/// The hosts in the order in which they are tried.
-pub(super) fn in_order(address: &PostgresqlAddress) -> Vec<HostPlace<'_>> {
-    shuffled(address.places(), address.host_order)
+/// The hosts, each with its number, in the order in which they are tried.
+pub(super) fn in_order(address: &PostgresqlAddress) -> Vec<(usize, HostPlace<'_>)> {
+    shuffled(address.places().into_iter().enumerate().collect(), address.host_order)
 }
 
 /// The same in a random order, if that is asked for.

@@ -70,9 +70,12 @@ pub(super) async fn connect(
     let mut causes = Vec::new();
     for target in targets {
         causes.clear();
-        for host in &hosts {
+        for (number, host) in &hosts {
             match (Attempts { address, settings: &settings, host: *host, target }).run().await {
-                Ok(session) => return Ok(session),
+                Ok(session) => {
+                    address.set_reached(*number);
+                    return Ok(session);
+                }
                 Err(Failure { reach: Reach::Everything, cause }) => return Err(cause),
                 Err(failure) => causes.push((*host, failure.cause)),
             }
