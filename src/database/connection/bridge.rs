@@ -1,5 +1,5 @@
 //! The way of the driver to a server. The driver speaks its queries to a private socket of this process; connecting,
-//! TLS, login and silence are this program's own ([`server`](super::server)), as libpq has them.
+//! TLS, login and silence are this program's own ([`server`]), as libpq has them.
 //!
 //! A thread of its own runs all bridges, so that work on the main thread never delays what is on its way.
 
