@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-libpq test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
+.PHONY: help build test test-campaign test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -31,10 +31,6 @@ test-postgresql-%: test-setup ## Run all tests on PostgreSQL 16, 17 or 18
 	binaries=$$(tests/cli/support/fetch-postgresql $*) && "$$binaries/postgres" --version && \
 	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && export TEST_POSTGRESQL_BIN="$$binaries" && \
 	    $(CARGO_TEST)
-
-# The tests of tests/cli check the same on fewer cases; this one has libpq itself as the judge.
-test-libpq: ## Compare 755 connections with those of libpq (needs python3, openssl and psycopg2)
-	tests/libpq/compare
 
 test-setup:
 	@if [ -z "$${TEST_POSTGRESQL_URL:-}$${TARSY_DB_TEST_WITHOUT_POSTGRESQL:-}" ] \
