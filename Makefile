@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
+.PHONY: help build test test-campaign test-libpq test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -31,6 +31,13 @@ test-postgresql-%: test-setup ## Run all tests on PostgreSQL 16, 17 or 18
 	binaries=$$(tests/cli/support/fetch-postgresql $*) && "$$binaries/postgres" --version && \
 	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && export TEST_POSTGRESQL_BIN="$$binaries" && \
 	    $(CARGO_TEST)
+
+# libpq comes with psycopg2, so the machine's Python is not touched. TARSY_DB_BINARY names another program.
+test-libpq: test-setup ## Compare connections with those of libpq, in five minutes
+	@[ -n "$${TARSY_DB_BINARY:-}" ] || cargo build --locked
+	python3 -m venv target/libpq && target/libpq/bin/pip install --quiet --requirement tests/libpq/requirements.txt
+	target/libpq/bin/python -m unittest discover --quiet --start-directory tests/libpq
+	target/libpq/bin/python tests/libpq $(ARGUMENTS)
 
 test-setup:
 	@if [ -z "$${TEST_POSTGRESQL_URL:-}$${TARSY_DB_TEST_WITHOUT_POSTGRESQL:-}" ] \
