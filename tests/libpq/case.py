@@ -51,6 +51,16 @@ class Case:
             path.write_bytes(content)
             path.chmod(file.mode)
 
+    def words(self) -> set[str]:
+        """The words in braces, without the `_port` at their end."""
+        texts = [
+            self.url,
+            *self.environment.values(),
+            *self.parts.values(),
+            *(file.text for file in self.files.values()),
+        ]
+        return {word.removesuffix("_port") for text in texts for word in re.findall(r"\{(\w+)\}", text)}
+
     def variables(self, home: Path, places: Mapping[str, str]) -> dict[str, str]:
         """The whole environment, without the URL."""
         given = {name: filled(value, places) for name, value in self.environment.items()}

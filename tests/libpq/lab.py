@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import psycopg2
 
+from case import Case
 from instance import Instance, Visit
 from roles import SYSTEM_USER, access_rules, odd_databases, statements
 
@@ -171,13 +172,20 @@ class Lab:
         standby = self.add("standby", [STANDBY], port, (), {})
         primary.copy_to(standby)
         (standby.data / "standby.signal").touch()
-        for name, server in TLS_SERVERS.items():
-            self.add_tls_server(name, server)
-        for instance in self.instances.values():
+        for instance in [primary, standby]:
             instance.start()
-        for instance in self.instances.values():
+        for instance in [primary, standby]:
             instance.wait()
             instance.visits()
+        addresses = [PRIMARY, *["::1"] * self.has_ipv6]
+        for name in TLS_SERVERS:
+            self.add(name, addresses, free_port(addresses), (), {})
+
+    def start_for(self, case: Case) -> None:
+        """Starts the servers with TLS that the case names, if none did before."""
+        for name in TLS_SERVERS.keys() & case.words():
+            if not self.instances[name].process:
+                self.start_tls_server(name, TLS_SERVERS[name])
 
     def add(
         self, name: str, addresses: list[str], port: int, sockets: list[str] | tuple[()], settings: dict[str, str]
@@ -188,13 +196,13 @@ class Lab:
         self.instances[name] = instance
         return instance
 
-    def add_tls_server(self, name: str, server: TlsServer) -> None:
-        addresses = [PRIMARY, *["::1"] * self.has_ipv6]
+    def start_tls_server(self, name: str, server: TlsServer) -> None:
+        instance = self.instances[name]
         certificate, key, authority = (f"../{end}" for end in ("server.crt", "server.key", "ca.crt"))
         settings = {"ssl": "on", "ssl_cert_file": certificate, "ssl_key_file": key, **server.settings}
         if server.asks_for_certificates:
             settings["ssl_ca_file"] = authority
-        instance = self.add(name, addresses, free_port(addresses), (), settings)
+        instance.settings = settings
         self.ground.template.copy_to(instance)
         write_rules(self.ground, instance, access_rules_of(server))
         copies = {f"{server.certificate}.crt": "server.crt", f"{server.certificate}.key": "server.key"}
@@ -202,6 +210,9 @@ class Lab:
             copied = shutil.copy(self.ground.pki / source, instance.directory / target)
             if self.ground.account:
                 shutil.chown(copied, "postgres")
+        instance.start()
+        instance.wait()
+        instance.visits()
 
     def stop(self) -> None:
         for instance in self.instances.values():
@@ -233,7 +244,7 @@ class Lab:
 
     def visits(self) -> list[Visit]:
         """Who came in since the last call, in order."""
-        found = [visit for instance in self.instances.values() for visit in instance.visits()]
+        found = [visit for instance in self.instances.values() if instance.process for visit in instance.visits()]
         return sorted(found, key=lambda visit: visit.began)
 
 

@@ -30,6 +30,7 @@ def run_all(cases: list[Case], ground: Ground, binary: Path, jobs: int) -> tuple
                 except queue.Empty:
                     return
                 if is_possible(case, lab):
+                    lab.start_for(case)
                     verdicts[case.name] = run(case, lab, binary)
                 else:
                     left_out.append(case)
