@@ -8,7 +8,8 @@ Both have to get in at the same place with the same protection, or both have to 
   make test-libpq ARGUMENTS='--only tls/good'  those whose name contains the text, or matches a pattern with `*`
 
 The first table has the differences, the worst kind first. `judged.txt` has what the judge does in each case;
-`--update` rewrites it. The exit code is 1 if there is a difference, or if the judge does something else than before.
+`--update` rewrites it. The exit code is 1 if there is a difference, or if the judge does something else than before on
+servers of the same version.
 
 Needs openssl and the server (apt-get install openssl postgresql). TARSY_DB_BINARY names the program
 [target/debug/tarsy-db], TEST_POSTGRESQL_BIN the directory with the server's programs. As root the servers run as the

@@ -20,6 +20,7 @@ from instance import Instance, Visit
 from roles import SYSTEM_USER, access_rules, odd_databases, statements
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchsuite"))
+from measure import version
 from server import find_binaries
 
 # What libpq was built with: the directory of the socket where no host is given.
@@ -77,7 +78,7 @@ class Ground:
 
 def make_ground(directory: Path, tarsy_db: Path) -> Ground:
     """Makes the data directory that every server begins with."""
-    binaries = Path(os.environ.get("TEST_POSTGRESQL_BIN") or find_binaries())
+    binaries = server_programs()
     account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
     template = Instance("template", binaries, directory / "template", account, [PRIMARY], free_port([PRIMARY]))
     template.directory.mkdir()
@@ -107,6 +108,15 @@ def make_ground(directory: Path, tarsy_db: Path) -> Ground:
         readable = "GRANT SELECT ON ALL TABLES IN SCHEMA public, other TO PUBLIC; GRANT USAGE ON SCHEMA other TO PUBLIC"
         run(ground, template, "tarsy", [readable])
     return ground
+
+
+def server_programs() -> Path:
+    return Path(os.environ.get("TEST_POSTGRESQL_BIN") or find_binaries())
+
+
+def server_version() -> str:
+    """The major version of the servers."""
+    return version(server_programs() / "postgres", "--version").partition(".")[0]
 
 
 def access_rules_of(server: TlsServer | None) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from case import Case
+from lab import server_version
 from outcome import Outcome
 from roles import SYSTEM_USER
 from sqlite_urls import KINDS as URL_KINDS
@@ -13,6 +14,7 @@ from sqlite_urls import UrlVerdict
 from verdict import KINDS, Verdict, place
 
 Compared = TypeVar("Compared", Verdict, UrlVerdict)
+HEADER = "# What libpq 17 does in each case on PostgreSQL "
 JUDGED = Path(__file__).with_name("judged.txt")
 # Errors of the judge whose words are not the same on each machine.
 CLASSES = {
@@ -133,7 +135,7 @@ def judgements(verdicts: list[Verdict], urls: list[UrlVerdict]) -> dict[str, str
 def update_judged(now: dict[str, str], *, keeps_others: bool) -> None:
     lines = (read_judged() if keeps_others else {}) | now
     text = "".join(f"{name:<60} {line}\n" for name, line in sorted(lines.items()))
-    JUDGED.write_text(f"# What libpq 17 does in each case. `--update` rewrites this file.\n{text}")
+    JUDGED.write_text(f"{HEADER}{server_version()}. `--update` rewrites this file.\n{text}")
 
 
 def read_judged() -> dict[str, str]:
@@ -144,6 +146,9 @@ def read_judged() -> dict[str, str]:
 
 
 def changed_judgements(now: dict[str, str]) -> list[str]:
+    """What the judge did otherwise than `judged.txt` says. Servers of other versions do not do the same in each case."""
+    if not JUDGED.read_text().startswith(f"{HEADER}{server_version()}."):
+        return []
     before = read_judged()
     return [
         f"{name}: {line}, not {before.get(name, 'known')}" for name, line in now.items() if line != before.get(name)
