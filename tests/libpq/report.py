@@ -11,7 +11,7 @@ from outcome import Outcome
 from roles import SYSTEM_USER
 from sqlite_urls import KINDS as URL_KINDS
 from sqlite_urls import UrlVerdict
-from verdict import KINDS, Verdict, place
+from verdict import ANOTHER_CODE, KINDS, Verdict, place
 
 Compared = TypeVar("Compared", Verdict, UrlVerdict)
 HEADER = "# What libpq 17 does in each case on PostgreSQL "
@@ -48,14 +48,17 @@ def rendered(verdicts: list[Verdict], urls: list[UrlVerdict], left_out: list[Cas
     ]
     named = [[one.name, one.reason] for one in [*verdicts, *urls] if one.kind == "refused by name"]
     warned = [[one.name, one.reason] for one in [*verdicts, *urls] if one.kind == "warned"]
+    codes = [[one.name, judged(one.judge), one.reason] for one in verdicts if one.kind == ANOTHER_CODE]
     parts += [table(["refused by name", "message"], named, form), table(["warned", "message"], warned, form)]
+    parts += [table([f"both out, {ANOTHER_CODE}", "libpq", "tarsy-db"], codes, form)]
     parts += ["\n".join(f"{case.name} was left out: it needs {case.needs}" for case in left_out)]
     both_in = sum(not one.kind and one.judge.is_in for one in verdicts)
-    both_out = sum(not one.kind and not one.judge.is_in for one in verdicts)
+    both_out = sum(one.kind in {"", ANOTHER_CODE} and not one.judge.is_in for one in verdicts)
     parts += [
         f"{len(verdicts)} cases and {len(urls)} URLs of SQLite: {len(differences) + len(differing_urls)} differences, "
         f"{len(named)} refused by name, {len(warned)} warned; of the cases, "
-        f"{both_in} times both came in alike, {both_out} times neither came in"
+        f"{both_in} times both came in alike, {both_out} times neither came in, "
+        f"{len(codes)} of them with {ANOTHER_CODE}"
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -146,7 +149,7 @@ def read_judged() -> dict[str, str]:
 
 
 def changed_judgements(now: dict[str, str]) -> list[str]:
-    """What the judge did otherwise than `judged.txt` says. Servers of other versions do not do the same in each case."""
+    """What the judge did otherwise than `judged.txt` says, which holds for servers of one version."""
     if not JUDGED.read_text().startswith(f"{HEADER}{server_version()}."):
         return []
     before = read_judged()

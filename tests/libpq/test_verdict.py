@@ -8,7 +8,7 @@ from instance import PREFIX, SEPARATOR, Instance, Visit, read_visits
 from outcome import Outcome
 from sqlite_urls import Opened
 from sqlite_urls import difference as url_difference
-from verdict import KINDS, difference
+from verdict import ANOTHER_CODE, KINDS, difference
 
 PLACE = Visit("primary", 5432, "tarsy", "history", "TLSv1.3", "scram-sha-256 tarsy", "[unknown]", 1.0)
 CASE = case("a/case", "postgresql://tarsy@{primary}/history?sslmode=require&gssencmode=prefer", is_timed=True)
@@ -32,7 +32,14 @@ def kind(judge: Outcome, subject: Outcome, judged_by: str = CASE.judge) -> str:
 class Verdicts(unittest.TestCase):
     def test_the_same_place_is_the_same(self) -> None:
         self.assertEqual(kind(JUDGE_IN, inside(replace(PLACE, application="tarsy"))), "")
-        self.assertEqual(kind(JUDGE_OUT, outside(69)), "")
+        self.assertEqual(kind(JUDGE_OUT, outside(78)), "")
+
+    def test_another_exit_code_is_no_difference_but_listed(self) -> None:
+        wrong_password = replace(JUDGE_OUT, error="OperationalError: FATAL: password authentication failed")
+        self.assertEqual(kind(wrong_password, outside(77)), "")
+        self.assertEqual(kind(wrong_password, outside(69)), ANOTHER_CODE)
+        self.assertEqual(kind(JUDGE_OUT, outside(69)), ANOTHER_CODE)
+        self.assertFalse(ANOTHER_CODE in KINDS)
 
     def test_each_kind_of_difference_is_found(self) -> None:
         plain, older = replace(PLACE, tls=""), replace(PLACE, tls="TLSv1.2")

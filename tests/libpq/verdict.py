@@ -25,6 +25,17 @@ KINDS = {
 # The exit codes of a connection that failed: unavailable, busy, access, configuration, deadline.
 FAILURES = {69, 75, 77, 78, 124}
 CONFIGURATION = 78
+# Exit codes that fit the judge's first error; to every other error fits that of the configuration. Another code is no
+# difference, because both failed, but it is listed.
+CODES = {
+    "password authentication failed|no password supplied|pg_hba.conf|permitted to log in|permission denied": {77},
+    "valid client certificate|certificate authentication failed": {77},
+    "authentication method requirement|channel binding|SSL error: .*alert|requirepeer": {77, 78},
+    "too many connections": {75},
+    "Connection refused|no answer|timeout expired|could not translate host name|Is the server running": {69},
+    "session is (not )?read-only|hot standby mode|EOF detected": {69},
+}
+ANOTHER_CODE = "another exit code"
 LATER_SECONDS = 3
 # tarsy-db may send its own name where libpq sends none.
 APPLICATION = "tarsy"
@@ -33,7 +44,7 @@ NO_NAME = "[unknown]"
 
 @dataclass(frozen=True)
 class Verdict:
-    """`kind` is one of `KINDS`, `refused by name`, `warned`, or empty where both do the same."""
+    """`kind` is one of `KINDS`, `refused by name`, `warned`, `ANOTHER_CODE`, or empty where both do the same."""
 
     case: Case
     judge: Outcome
@@ -69,7 +80,9 @@ def difference(case: Case, judge: Outcome, subject: Outcome) -> tuple[str, str]:
         return "wrong code", f"exit code {subject.exit_code}: {subject.error}"
     if not judge.visit:
         is_late = case.is_timed and subject.seconds > judge.seconds + LATER_SECONDS
-        return ("later", f"{subject.seconds:.1f} s, not {judge.seconds:.1f} s") if is_late else ("", "")
+        if is_late:
+            return "later", f"{subject.seconds:.1f} s, not {judge.seconds:.1f} s"
+        return ("", "") if fits(judge, subject) else (ANOTHER_CODE, f"{subject.exit_code}: {subject.error}")
     if subject.exit_code == CONFIGURATION and (named := named_parameters(case, subject.error)):
         is_meant = any(REFUSALS.get(name) for name in named)
         return ("refused by name" if is_meant else "refused"), subject.error
@@ -96,6 +109,13 @@ def difference_inside(case: Case, judge: Outcome, expected: Visit, subject: Outc
     if not is_shown(found, subject.shown):
         return "shown otherwise", f"{subject.shown} is {place(found)}"
     return "", ""
+
+
+def fits(judge: Outcome, subject: Outcome) -> bool:
+    """Whether the exit code is one for the judge's error. One that was killed has none."""
+    first = judge.error.partition("\n")[0]
+    codes = next((codes for pattern, codes in CODES.items() if re.search(pattern, first)), {CONFIGURATION})
+    return subject.exit_code is None or subject.exit_code in codes
 
 
 def is_unreadable(case: Case, judge: Outcome) -> bool:
