@@ -17,6 +17,7 @@ import psycopg2
 
 from case import Case
 from instance import Instance, Visit
+from listeners import MANNERS, Listener
 from roles import SYSTEM_USER, access_rules, odd_databases, statements
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchsuite"))
@@ -161,7 +162,7 @@ class Lab:
         # Names of sockets are short, and the clients have to reach them.
         self.sockets = self.directory / "s"
         self.instances: dict[str, Instance] = {}
-        self.silent = socket.socket()
+        self.listeners: dict[str, Listener] = {}
         self.has_ipv6 = is_free("::1", 0)
         self.has_default_sockets = is_owned(DEFAULT_SOCKETS, ground.account)
 
@@ -170,8 +171,8 @@ class Lab:
         self.sockets.mkdir()
         if self.ground.account:
             shutil.chown(self.sockets, "postgres")
-        self.silent.bind((PRIMARY, 0))
-        self.silent.listen(64)
+        self.listeners = {name: Listener(manner) for name, manner in MANNERS.items()}
+        TAKEN.update(listener.port for listener in self.listeners.values())
         port = free_port([PRIMARY, STANDBY, CLOSED, *["::1"] * self.has_ipv6])
         places = [str(self.sockets), f"@tarsy-db-{port}", *[str(DEFAULT_SOCKETS)] * self.has_default_sockets]
         primary = self.add("primary", [PRIMARY, *["::1"] * self.has_ipv6], port, places, {})
@@ -227,13 +228,16 @@ class Lab:
     def stop(self) -> None:
         for instance in self.instances.values():
             instance.stop()
-        self.silent.close()
+        for listener in self.listeners.values():
+            listener.close()
 
     def places(self) -> dict[str, str]:
         """The words in braces of the cases' URLs, variables and files."""
         port = self.instances["primary"].port
         named = {name: f"{server.host}:{self.instances[name].port}" for name, server in TLS_SERVERS.items()}
+        named |= {name: f"{PRIMARY}:{listener.port}" for name, listener in self.listeners.items()}
         ports = {f"{name}_port": str(instance.port) for name, instance in self.instances.items()}
+        ports |= {f"{name}_port": str(listener.port) for name, listener in self.listeners.items()}
         return named | ports | {
             "primary": f"{PRIMARY}:{port}",
             "primary_host": PRIMARY,
@@ -242,8 +246,6 @@ class Lab:
             "closed": f"{CLOSED}:{port}",
             "closed_host": CLOSED,
             "port": str(port),
-            "silent": f"{PRIMARY}:{self.silent.getsockname()[1]}",
-            "silent_port": str(self.silent.getsockname()[1]),
             "sockets": str(self.sockets),
             "encoded_sockets": quote(str(self.sockets), safe=""),
             "abstract": f"@tarsy-db-{port}",

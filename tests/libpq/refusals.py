@@ -1,27 +1,72 @@
-"""What tarsy-db may refuse by name where libpq connects: parameters and variables, each with the reason."""
+"""What tarsy-db does otherwise than the backend on purpose: the cases, the reason, and words of the message."""
 
-GSSAPI = "tarsy-db is built without GSSAPI, so that it needs no library of Kerberos"
-REPLICATION = "a connection of the replication protocol cannot run the statements of tarsy-db"
-ENCODING = "tarsy-db reads and writes UTF-8 only; another encoding would change values"
+import fnmatch
+import re
+from dataclasses import dataclass
 
-REFUSALS = {
-    "gssencmode": GSSAPI,
-    "PGGSSENCMODE": GSSAPI,
-    "gsslib": GSSAPI,
-    "PGGSSLIB": GSSAPI,
-    "krbsrvname": GSSAPI,
-    "PGKRBSRVNAME": GSSAPI,
-    "gssdelegation": GSSAPI,
-    "PGGSSDELEGATION": GSSAPI,
-    "replication": REPLICATION,
-    "client_encoding": ENCODING,
-    "PGCLIENTENCODING": ENCODING,
-}
 
-# The same for SQLite, where SQLAlchemy opens a file.
+@dataclass(frozen=True)
+class Purpose:
+    """Cases by their names, which may have a `*`. `told` is a pattern of the message."""
+
+    cases: tuple[str, ...]
+    told: str
+    reason: str
+
+    def fits(self, name: str, message: str) -> bool:
+        # What a message lists as supported is not what it refuses.
+        told = message.partition("supported are")[0]
+        return any(fnmatch.fnmatchcase(name, case) for case in self.cases) and bool(re.search(self.told, told))
+
+
+FILES = (
+    "root/*missing",
+    "root/*not-a-certificate",
+    "revocation/*/missing",
+    "revocation/*/not-a-list",
+    "client/named-missing-and-trusted",
+    "client/key-missing-and-trusted",
+    "client/home-without-key-and-trusted",
+    "client-mode/unused-644-with-tls",
+)
+UNENCODED = ("form/colon-in-password", "user/plain-blank", "sqlalchemy/password-with-blank")
+# Refused (78) where libpq connects.
+REFUSALS = [
+    Purpose(
+        ("replication/*",),
+        "`replication`",
+        "a connection of the replication protocol cannot run the statements of tarsy-db",
+    ),
+    Purpose(
+        ("client_encoding/*LATIN1", "client_encoding/*SQL_ASCII"),
+        "`(client_encoding|PGCLIENTENCODING)`",
+        "tarsy-db reads and writes UTF-8 only; another encoding would change values",
+    ),
+    Purpose(
+        ("gssdelegation/*", "gsslib/*", "krbsrvname/*"),
+        "`(gssdelegation|PGGSSDELEGATION|gsslib|PGGSSLIB|krbsrvname|PGKRBSRVNAME)`",
+        "tarsy-db is built without GSSAPI, so that it needs no library of Kerberos",
+    ),
+    Purpose(
+        FILES,
+        r"(missing|no_certificate|root|a|postgresql)\.(crt|crl|key)",
+        "a file that is named has to be readable and sound, also where libpq connects without it or without TLS",
+    ),
+    Purpose(UNENCODED, "percent-encoded", "the backend itself refuses a URL with characters that are not encoded"),
+]
+# Taken where libpq fails.
+TAKEN = [
+    Purpose(
+        ("place/ipv6-*-in-brackets", "sqlalchemy/ipv6-parameter-*"),
+        "",
+        "an IPv6 address may have its brackets wherever it is",
+    ),
+]
+
 URI = "a URI of SQLite opens the file in ways that tarsy-db does not check"
 PYTHON = "a setting of Python's driver that has no counterpart"
 UNREAD = "SQLAlchemy ignores it, and a wrong name would go unnoticed"
+# Parameters of URLs of SQLite that are refused (78) where SQLAlchemy opens a file.
 SQLITE_REFUSALS = {
     "uri": URI,
     "mode": URI,

@@ -29,6 +29,8 @@ CLASSES = {
     "timeout expired": "no answer",
     "alert": "TLS alert",
     "EOF detected": "closed",
+    "server closed the connection": "closed",
+    "Connection reset": "closed",
 }
 
 
@@ -49,14 +51,19 @@ def rendered(verdicts: list[Verdict], urls: list[UrlVerdict], left_out: list[Cas
     named = [[one.name, one.reason] for one in [*verdicts, *urls] if one.kind == "refused by name"]
     warned = [[one.name, one.reason] for one in [*verdicts, *urls] if one.kind == "warned"]
     codes = [[one.name, judged(one.judge), one.reason] for one in verdicts if one.kind == ANOTHER_CODE]
-    parts += [table(["refused by name", "message"], named, form), table(["warned", "message"], warned, form)]
+    taken = [[one.name, one.reason] for one in verdicts if one.kind == "taken on purpose"]
+    parts += [
+        table(["refused by name", "message"], named, form),
+        table(["taken on purpose", "place"], taken, form),
+        table(["warned", "message"], warned, form),
+    ]
     parts += [table([f"both out, {ANOTHER_CODE}", "libpq", "tarsy-db"], codes, form)]
     parts += ["\n".join(f"{case.name} was left out: it needs {case.needs}" for case in left_out)]
     both_in = sum(not one.kind and one.judge.is_in for one in verdicts)
     both_out = sum(one.kind in {"", ANOTHER_CODE} and not one.judge.is_in for one in verdicts)
     parts += [
         f"{len(verdicts)} cases and {len(urls)} URLs of SQLite: {len(differences) + len(differing_urls)} differences, "
-        f"{len(named)} refused by name, {len(warned)} warned; of the cases, "
+        f"{len(named)} refused by name, {len(taken)} taken on purpose, {len(warned)} warned; of the cases, "
         f"{both_in} times both came in alike, {both_out} times neither came in, "
         f"{len(codes)} of them with {ANOTHER_CODE}"
     ]

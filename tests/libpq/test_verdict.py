@@ -77,10 +77,23 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(kind(JUDGE_IN, inside(replace(PLACE, application="other"))), "otherwise")
 
     def test_only_a_refusal_that_is_meant_is_allowed(self) -> None:
-        meant = outside(78, "the parameter `gssencmode` is not supported")
-        self.assertEqual(kind(JUDGE_IN, meant), "refused by name")
-        self.assertEqual(kind(JUDGE_IN, outside(78, "something is not supported")), "kept out")
-        self.assertEqual(kind(JUDGE_IN, outside(77, "the parameter `gssencmode`")), "kept out")
+        case_of_it = replace(CASE, name="replication/true", url="postgresql://{primary}/history?replication=true")
+        named = outside(78, "the parameter `replication` is not supported")
+        self.assertEqual(difference(case_of_it, JUDGE_IN, named)[0], "refused by name")
+        self.assertEqual(difference(replace(case_of_it, name="other"), JUDGE_IN, named)[0], "refused")
+        self.assertEqual(difference(case_of_it, JUDGE_IN, outside(78, "it is not supported"))[0], "kept out")
+        self.assertEqual(difference(case_of_it, JUDGE_IN, outside(77, "the parameter `replication`"))[0], "kept out")
+
+    def test_only_what_is_meant_is_taken(self) -> None:
+        case_of_it = replace(CASE, name="place/ipv6-variable-in-brackets")
+        self.assertEqual(difference(case_of_it, JUDGE_OUT, inside(PLACE))[0], "taken on purpose")
+        self.assertEqual(difference(replace(case_of_it, name="place/ipv6"), JUDGE_OUT, inside(PLACE))[0], "came in")
+
+    def test_a_search_path_without_tables_may_be_an_error(self) -> None:
+        seeing = replace(CASE, sees_schema=True)
+        without_tables = outside(77, "the search path has no schema", PLACE)
+        self.assertEqual(difference(seeing, JUDGE_IN, without_tables)[0], "")
+        self.assertEqual(difference(seeing, replace(JUDGE_IN, revision="one"), without_tables)[0], "kept out")
 
     def test_a_warning_excuses_only_a_url_that_the_backend_cannot_read(self) -> None:
         unreadable = replace(JUDGE_OUT, error="ArgumentError: no")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from case import SQLALCHEMY, Case
 from instance import Visit
 from outcome import Outcome
-from refusals import REFUSALS
+from refusals import REFUSALS, TAKEN
 
 # The kinds of differences, the worst first.
 KINDS = {
@@ -25,7 +25,7 @@ KINDS = {
 # The exit codes of a connection that failed: unavailable, busy, access, configuration, deadline.
 FAILURES = {69, 75, 77, 78, 124}
 CONFIGURATION = 78
-# Exit codes that fit the judge's first error; to every other error fits that of the configuration. Another code is no
+# Exit codes that fit an error of the judge; to every other error fits that of the configuration. Another code is no
 # difference, because both failed, but it is listed.
 CODES = {
     "password authentication failed|no password supplied|pg_hba.conf|permitted to log in|permission denied": {77},
@@ -33,7 +33,9 @@ CODES = {
     "authentication method requirement|channel binding|SSL error: .*alert|requirepeer": {77, 78},
     "too many connections": {75},
     "Connection refused|no answer|timeout expired|could not translate host name|Is the server running": {69},
-    "session is (not )?read-only|hot standby mode|EOF detected": {69},
+    "session is (not )?read-only|hot standby mode": {69, 78},
+    "EOF detected|server closed the connection|Connection reset": {69},
+    "expected authentication request|SSL negotiation|during SSL exchange|frontend protocol": {69},
 }
 ANOTHER_CODE = "another exit code"
 LATER_SECONDS = 3
@@ -44,7 +46,7 @@ NO_NAME = "[unknown]"
 
 @dataclass(frozen=True)
 class Verdict:
-    """`kind` is one of `KINDS`, `refused by name`, `warned`, `ANOTHER_CODE`, or empty where both do the same."""
+    """`kind` is one of `KINDS`, `refused by name`, `taken on purpose`, `warned`, `ANOTHER_CODE`, or empty: the same."""
 
     case: Case
     judge: Outcome
@@ -70,6 +72,8 @@ def difference(case: Case, judge: Outcome, subject: Outcome) -> tuple[str, str]:
     if subject.visit and not judge.visit:
         if subject.warning and is_unreadable(case, judge):
             return "warned", subject.warning
+        if any(purpose.fits(case.name, "") for purpose in TAKEN):
+            return "taken on purpose", f"at {place(subject.visit)}"
         return "came in", f"at {place(subject.visit)}"
     if subject.visit and judge.visit:
         return difference_inside(case, judge, judge.visit, subject, subject.visit)
@@ -83,9 +87,13 @@ def difference(case: Case, judge: Outcome, subject: Outcome) -> tuple[str, str]:
         if is_late:
             return "later", f"{subject.seconds:.1f} s, not {judge.seconds:.1f} s"
         return ("", "") if fits(judge, subject) else (ANOTHER_CODE, f"{subject.exit_code}: {subject.error}")
-    if subject.exit_code == CONFIGURATION and (named := named_parameters(case, subject.error)):
-        is_meant = any(REFUSALS.get(name) for name in named)
-        return ("refused by name" if is_meant else "refused"), subject.error
+    if case.sees_schema and judge.revision is None and places == {place(visit) for visit in subject.visits}:
+        # It was there, and found no table either.
+        return "", ""
+    if subject.exit_code == CONFIGURATION and any(one.fits(case.name, subject.error) for one in REFUSALS):
+        return "refused by name", subject.error
+    if subject.exit_code == CONFIGURATION and named_parameters(case, subject.error):
+        return "refused", subject.error
     return "kept out", f"exit code {subject.exit_code}: {subject.error}"
 
 
@@ -112,10 +120,9 @@ def difference_inside(case: Case, judge: Outcome, expected: Visit, subject: Outc
 
 
 def fits(judge: Outcome, subject: Outcome) -> bool:
-    """Whether the exit code is one for the judge's error. One that was killed has none."""
-    first = judge.error.partition("\n")[0]
-    codes = next((codes for pattern, codes in CODES.items() if re.search(pattern, first)), {CONFIGURATION})
-    return subject.exit_code is None or subject.exit_code in codes
+    """Whether the exit code is one for an error of the judge. A process that was killed has none."""
+    codes = [codes for pattern, codes in CODES.items() if re.search(pattern, judge.error)] or [{CONFIGURATION}]
+    return subject.exit_code is None or subject.exit_code in set().union(*codes)
 
 
 def is_unreadable(case: Case, judge: Outcome) -> bool:
@@ -135,10 +142,6 @@ def place(visit: Visit) -> str:
 
 def named_parameters(case: Case, message: str) -> list[str]:
     """The parameters and variables of the case that a message names, without those that it lists as supported."""
-    query = case.url.partition("?")[2]
-    parameters = [pair.partition("=")[0] for pair in re.split("[?&]", query)]
-    known = {name for name in [*parameters, *case.environment] if name}
-    # A file stands for the parameter that it belongs to.
-    known |= {name.rpartition("/")[2] for name in case.files}
+    parameters = [pair.partition("=")[0] for pair in re.split("[?&]", case.url.partition("?")[2])]
     told = message.partition("supported are")[0]
-    return sorted(name for name in known if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", told))
+    return [name for name in [*parameters, *case.environment] if name and f"`{name}" in told]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from case import SQLALCHEMY, Case, case
+from listeners import MANNERS
 
 SESSIONS = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]
 ORDERS = {
@@ -18,7 +19,7 @@ TRUSTED = "postgresql://trusted@"
 
 
 def cases() -> list[Case]:
-    return [*sessions(), *LISTS, *TIMED]
+    return [*sessions(), *LISTS, *TIMED, *strangers()]
 
 
 def sessions() -> Iterator[Case]:
@@ -34,6 +35,16 @@ def sessions() -> Iterator[Case]:
     for session in SESSIONS:
         url = f"postgresql://read_only@{{primary}},{{standby}}/tarsy?target_session_attrs={session}"
         yield case(f"session/read-only-role/{session}", url)
+
+
+def strangers() -> Iterator[Case]:
+    """What is no server of PostgreSQL, alone and before one that is."""
+    for manner in MANNERS:
+        for mode in ["disable", "prefer", "require"]:
+            parameters = f"sslmode={mode}&connect_timeout=2"
+            yield case(f"stranger/{manner}/{mode}", f"{TRUSTED}{{{manner}}}/tarsy?{parameters}", is_timed=True)
+            hosts = f"{{{manner}}},{{good}}"
+            yield case(f"stranger/{manner}/{mode}-then-open", f"{TRUSTED}{hosts}/tarsy?{parameters}", is_timed=True)
 
 
 LISTS = [

@@ -90,6 +90,11 @@ def rules() -> Iterator[Case]:
                 url = f"postgresql://{role}@{{{server}}}/tarsy"
                 yield case(f"rules/{role}/{server}/{mode}", f"{url}?sslmode={mode}")
                 yield case(f"rules/{role}/{server}/variable-{mode}", url, PGSSLMODE=mode)
+    for role in ["ssl_only", "plain_only", "trusted"]:
+        for mode in ["allow", "prefer", "require"]:
+            for root in ["ca", "other_ca"]:
+                url = f"postgresql://{role}@{{good}}/tarsy?sslmode={mode}&sslrootcert={{pki}}/{root}.crt"
+                yield case(f"rules/{role}/good/{mode}-{root}", url)
     for mode in MODES:
         # After a wrong password there is no second try without TLS, or with it.
         url = "postgresql://scram:wrong@{good}/tarsy?sslmode=" + mode
