@@ -13,7 +13,9 @@ from case import Case
 from instance import Visit
 from lab import Lab
 
-LONGEST_SECONDS = 12
+# A silent server is waited for without limit by some; everything else ends by itself, however busy the machine is.
+LONGEST_SECONDS = 60
+LONGEST_SILENCE_SECONDS = 12
 JUDGE = Path(__file__).with_name("judge.py")
 
 
@@ -45,7 +47,7 @@ class BrokenHarness(Exception):
 
 def judge(case: Case, lab: Lab, directory: Path, url: str, variables: dict[str, str]) -> Outcome:
     command = [sys.executable, "-I", str(JUDGE), case.judge, url]
-    code, output, errors, seconds = run(command, directory, variables)
+    code, output, errors, seconds = run(command, directory, variables, longest_seconds(case))
     visits = tuple(lab.visits())
     if code is None:
         return Outcome(None, visits, "no answer", seconds)
@@ -67,7 +69,7 @@ def judge(case: Case, lab: Lab, directory: Path, url: str, variables: dict[str, 
 def try_tarsy_db(binary: Path, case: Case, lab: Lab, directory: Path, variables: dict[str, str]) -> Outcome:
     ways = ["info"] if case.sees_schema else ["wait", "--for", "connect", "--max-attempts", "1"]
     command = [str(binary), *ways, "--output", "json"]
-    code, output, errors, seconds = run(command, directory, variables)
+    code, output, errors, seconds = run(command, directory, variables, longest_seconds(case))
     visits = tuple(lab.visits())
     if code is None:
         return Outcome(None, visits, "no answer", seconds)
@@ -83,14 +85,20 @@ def try_tarsy_db(binary: Path, case: Case, lab: Lab, directory: Path, variables:
     return Outcome(visits[-1], visits, "", seconds, answer.get("revision"), code, answer.get("database", ""), warning)
 
 
-def run(command: list[str], directory: Path, variables: dict[str, str]) -> tuple[int | None, str, str, float]:
+def longest_seconds(case: Case) -> float:
+    return LONGEST_SILENCE_SECONDS if case.is_timed else LONGEST_SECONDS
+
+
+def run(
+    command: list[str], directory: Path, variables: dict[str, str], limit: float = LONGEST_SECONDS
+) -> tuple[int | None, str, str, float]:
     """Returns exit code (None after too long), standard output, standard error, and seconds."""
     environment = {name: os.fsencode(value) for name, value in variables.items()}
     began = time.monotonic()
     try:
         done = subprocess.run(
             [os.fsencode(part) for part in command], env=environment, cwd=directory, capture_output=True,
-            timeout=LONGEST_SECONDS, check=False, stdin=subprocess.DEVNULL,
+            timeout=limit, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return None, "", "", time.monotonic() - began

@@ -43,6 +43,9 @@ def strangers() -> Iterator[Case]:
         for mode in ["disable", "prefer", "require"]:
             parameters = f"sslmode={mode}&connect_timeout=2"
             yield case(f"stranger/{manner}/{mode}", f"{TRUSTED}{{{manner}}}/tarsy?{parameters}", is_timed=True)
+            if manner == "stuffing":
+                # libpq waits for more, and then tries the next host. To give up is as good.
+                continue
             hosts = f"{{{manner}}},{{good}}"
             yield case(f"stranger/{manner}/{mode}-then-open", f"{TRUSTED}{hosts}/tarsy?{parameters}", is_timed=True)
 
