@@ -9,7 +9,8 @@ use crate::support::process::wait_until;
 use crate::support::random::Random;
 use crate::support::{Database, Outcome, Schema, apply, campaign, tarsy_db};
 
-const SESSIONS: u32 = 400;
+/// More than all killed runs remove, on any machine.
+const SESSIONS: u32 = 1200;
 const KILLS: u64 = 15;
 
 fn is_killed_many_times(database: &Database, seed: u64) {
