@@ -54,14 +54,15 @@ async fn read_values(
     connection: &impl ConnectionTrait,
     place: impl IntoTableRef,
 ) -> Result<Vec<Option<String>>, DbErr> {
-    let bytes = format!("iif(typeof({COLUMN}) = 'text', CAST({COLUMN} AS BLOB), NULL)");
+    // Its bytes are those of UTF-8 also if the file is in UTF-16, unlike those of a cast.
+    let text = format!("iif(typeof({COLUMN}) = 'text', {COLUMN}, NULL)");
     // `IS NULL` would be false for a column that is NOT NULL, whatever it holds.
-    let literal = format!("iif(typeof({COLUMN}) = 'null', NULL, quote(coalesce({bytes}, {COLUMN})))");
+    let literal = format!("iif(typeof({COLUMN}) = 'null', NULL, quote(coalesce(CAST({text} AS BLOB), {COLUMN})))");
     let query =
-        Query::select().expr_as(Expr::cust(bytes), "bytes").expr_as(Expr::cust(literal), "literal").from(place).take();
+        Query::select().expr_as(Expr::cust(text), "text").expr_as(Expr::cust(literal), "literal").from(place).take();
     let value = |row: &QueryResult| {
-        let bytes: Option<Vec<u8>> = row.try_get("", "bytes")?;
-        match bytes.map(String::from_utf8) {
+        let text: Option<Vec<u8>> = row.try_get("", "text")?;
+        match text.map(String::from_utf8) {
             Some(Ok(text)) => Ok(Some(text)),
             _ => row.try_get("", "literal"),
         }

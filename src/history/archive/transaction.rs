@@ -52,10 +52,7 @@ enum KeptRow {
 }
 
 impl ArchiveTransaction {
-    pub(super) async fn begin(
-        connection: &Connection,
-        tables: Arc<ArchivedTables>,
-    ) -> Result<Self, DatabaseCause> {
+    pub(super) async fn begin(connection: &Connection, tables: Arc<ArchivedTables>) -> Result<Self, DatabaseCause> {
         let writer = Some(Writer::Idle(connection.begin_on_sqlite().await?));
         Ok(Self { writer, tables, pending: Chunk::default() })
     }
@@ -136,11 +133,7 @@ pub(crate) fn table_of<'t>(tables: &'t ArchivedTables, name: &str) -> Result<&'t
 }
 
 /// Writes rows, and makes sure that the archive returns each one unchanged.
-fn store(
-    archive: &Handle,
-    tables: &ArchivedTables,
-    rows: &[(&'static str, DeletedRow)],
-) -> Result<(), DatabaseCause> {
+fn store(archive: &Handle, tables: &ArchivedTables, rows: &[(&'static str, DeletedRow)]) -> Result<(), DatabaseCause> {
     for rows in rows.chunk_by(|(one, _), (other, _)| one == other) {
         let name = rows[0].0;
         let table = table_of(tables, name)?;

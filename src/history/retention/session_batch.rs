@@ -192,8 +192,7 @@ pub(crate) async fn remove_batch(
     }
     let Examined { dependents, kept } = examine(&batch, schema, page.selection, &picked.sessions).await?;
     let is_kept = |id: &String| kept.contains(id) || page.selection.is_needed(id);
-    let (staying, going): (Vec<_>, Vec<_>) =
-        picked.sessions.iter().partition(|session| is_kept(&session.session_id));
+    let (staying, going): (Vec<_>, Vec<_>) = picked.sessions.iter().partition(|session| is_kept(&session.session_id));
     picked.kept = staying.into_iter().cloned().collect();
     delete(&mut batch, &dependents, &going, may_continue).await?;
     Ok(Some(batch))
@@ -286,7 +285,12 @@ async fn delete(
         }
     }
     for part in sessions.chunks(PART) {
-        batch.delete(SESSIONS, ids(batch, part.iter().copied()).contains(alert_sessions::Column::SessionId.as_column_ref())).await?;
+        batch
+            .delete(
+                SESSIONS,
+                ids(batch, part.iter().copied()).contains(alert_sessions::Column::SessionId.as_column_ref()),
+            )
+            .await?;
     }
     batch.require_removed(SESSIONS, sessions.len())
 }
