@@ -93,7 +93,8 @@ fn the_wait_ends_as_soon_as_the_server_accepts_connections() {
     let accepted = block_on(first_answer(&url));
     let outcome = waiting.finish().expect(0);
     let late = accepted.elapsed();
-    assert!(late < Duration::from_secs(1), "{late:?} after the server accepted connections");
+    // The fourth attempt would be half a second later still.
+    assert!(late < Duration::from_millis(1500), "{late:?} after the server accepted connections");
     let states = states(&outcome);
     assert_eq!(states.iter().filter(|state| *state == "connection refused").count(), 1, "{states:?}");
 }
