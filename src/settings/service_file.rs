@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::error::{LibpqError, SettingsError};
 use super::libpq_files::home;
-use crate::database::url::{KEYWORDS, PostgresqlAddress, Secret};
+use crate::database::url::{KEEPS_EMPTY, KEYWORDS, PostgresqlAddress, Secret};
 use crate::format::io_message;
 
 /// Adds the parameters of the address's service that it does not have itself.
@@ -57,6 +57,10 @@ fn section<'t>(text: &'t str, service: &str) -> Option<Vec<(usize, &'t str)>> {
 fn set(address: &mut PostgresqlAddress, line: &str) -> Result<(), String> {
     let (name, value) = line.split_once('=').ok_or("a line is not `parameter=value`")?;
     let value = value.to_owned();
+    let is_known = ["user", "password", "dbname", "service"].contains(&name);
+    if is_known && value.is_empty() {
+        return Ok(());
+    }
     match name {
         "user" => drop(address.user.get_or_insert(value)),
         "password" => drop(address.password.get_or_insert(Secret::new(value))),
@@ -65,7 +69,7 @@ fn set(address: &mut PostgresqlAddress, line: &str) -> Result<(), String> {
         _ => {
             let keyword = KEYWORDS.iter().find(|keyword| keyword.name == name);
             let keyword = keyword.ok_or_else(|| format!("`{name}` is not supported"))?;
-            if !value.is_empty() && address.given.insert(keyword.name) {
+            if (!value.is_empty() || KEEPS_EMPTY.contains(&name)) && address.given.insert(keyword.name) {
                 (keyword.set)(address, &value).map_err(|expected| format!("`{name}` is not {expected}"))?;
             }
         }
@@ -76,6 +80,16 @@ fn set(address: &mut PostgresqlAddress, line: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_value_counts_only_where_libpq_refuses_it() {
+        let mut address = PostgresqlAddress::new("db", 1, None, None, None);
+        assert!(set(&mut address, "sslmode=").is_err());
+        for line in ["password=", "user=", "dbname=", "application_name="] {
+            set(&mut address, line).expect("it is left out");
+        }
+        assert!(address.password.is_none() && address.user.is_none() && address.database.is_none());
+    }
 
     #[test]
     fn a_section_ends_where_the_next_begins() {

@@ -56,7 +56,7 @@ fn pool_options(address: &PostgresqlAddress, limits: PoolLimits) -> PgPoolOption
 /// gives the reason.
 fn acquire_timeout(address: &PostgresqlAddress, limits: PoolLimits) -> Duration {
     let connecting = address.connect_limit().map_or(A_DAY, |limit| limit.saturating_mul(ADDRESSES));
-    limits.timeout.max(Duration::from_secs(1)).saturating_add(connecting)
+    limits.timeout.max(Duration::from_secs(1)).saturating_add(connecting).min(A_DAY * 2)
 }
 
 /// Opens a connection without a pool, to the host that was reached last. It has no lock timeout. Probes of a server use

@@ -201,6 +201,11 @@ impl PostgresqlAddress {
         self.reached.store(number, Ordering::Relaxed);
     }
 
+    /// The number of the host that was reached.
+    pub(crate) fn reached(&self) -> Option<usize> {
+        Some(self.reached.load(Ordering::Relaxed)).filter(|number| *number != NONE)
+    }
+
     /// The same address with the one host that was reached last, if one was: what is asked about a session has to be
     /// asked of its server.
     #[must_use]

@@ -3,9 +3,14 @@
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::url::{HostOrder, HostPlace, PostgresqlAddress};
 
-/// The hosts, each with its number, in the order in which they are tried.
+/// The hosts, each with its number, in the order in which they are tried. A run works on one server: after the first
+/// login its host is the only one, because a plan that was made for one server must not be carried out on another.
 pub(super) fn in_order(address: &PostgresqlAddress) -> Vec<(usize, HostPlace<'_>)> {
-    shuffled(address.places().into_iter().enumerate().collect(), address.host_order)
+    let all: Vec<_> = address.places().into_iter().enumerate().collect();
+    match address.reached().and_then(|number| all.get(number).copied()) {
+        Some(reached) => vec![reached],
+        None => shuffled(all, address.host_order),
+    }
 }
 
 /// The same in a random order, if that is asked for.
@@ -41,6 +46,18 @@ pub(super) fn joined(mut causes: Vec<(HostPlace<'_>, DatabaseCause)>) -> Databas
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_login_its_host_is_the_only_one() {
+        let mut address = PostgresqlAddress::new("one", 1, None, None, None);
+        address.hosts.push("two".to_owned());
+        address.ports.push(2);
+        let numbers =
+            |address: &PostgresqlAddress| in_order(address).iter().map(|(number, _)| *number).collect::<Vec<_>>();
+        assert_eq!(numbers(&address), [0, 1]);
+        address.clone().set_reached(1);
+        assert_eq!((numbers(&address), in_order(&address)[0].1.host), (vec![1], "two"));
+    }
 
     #[test]
     fn a_random_order_has_every_host_at_every_place() {

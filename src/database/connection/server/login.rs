@@ -36,6 +36,7 @@ mod request {
 pub(super) struct Credentials<'a> {
     pub(super) user: &'a str,
     pub(super) password: Password,
+    pub(super) has_tls: bool,
     /// The hash of the server's certificate, for channel binding.
     pub(super) end_point: Option<&'a [u8]>,
     pub(super) binding: ChannelBinding,
@@ -59,11 +60,32 @@ pub(super) async fn log_in(
         if message.kind() == kind::ERROR {
             return Err(refusal(&message, Reach::Everything));
         }
+        if message.kind() == kind::NOTICE {
+            continue;
+        }
+        require_sound(&message)?;
         greeting.extend_from_slice(message.bytes());
         if message.kind() == kind::READY {
             return Ok(greeting);
         }
+        if greeting.len() > LONGEST_GREETING {
+            return Err(invalid("too many settings of the session"));
+        }
     }
+}
+
+/// What a server says about a session is a few hundred bytes.
+const LONGEST_GREETING: usize = 256 * 1024;
+
+/// Makes sure that the driver can read a message about the session.
+fn require_sound(message: &Message) -> Result<(), Failure> {
+    let body = message.body();
+    let is_sound = match message.kind() {
+        kind::KEY => body.len() >= 8,
+        kind::READY => body.len() == 1,
+        _ => body.last() == Some(&0) && body.iter().filter(|byte| **byte == 0).count() == 2,
+    };
+    if is_sound { Ok(()) } else { Err(invalid("a message about the session is not complete")) }
 }
 
 /// Answers the server's requests until it is satisfied.
@@ -122,6 +144,12 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
 /// Chooses a mechanism of those that the server offers, and begins it.
 fn begin_scram(credentials: &Credentials<'_>, offered: &[u8]) -> Result<(&'static str, ScramSha256), Failure> {
     let offers = |name: &str| offered.split(|byte| *byte == 0).any(|found| found == name.as_bytes());
+    if offers(SCRAM_SHA_256_PLUS) && !credentials.has_tls {
+        // As libpq: TLS may end on the way to the server.
+        let message =
+            "the server offers SCRAM-SHA-256-PLUS on a connection without TLS: another program may be between";
+        return Err(Failure::new(Reach::Everything, ErrorClass::Tls, message.to_owned()));
+    }
     let end_point = credentials.end_point.filter(|_| credentials.binding != ChannelBinding::Disable);
     let (mechanism, binding) = match end_point {
         Some(hash) if offers(SCRAM_SHA_256_PLUS) => {

@@ -116,6 +116,9 @@ fn encryptions(mode: SslMode, place: &Place) -> &'static [Encryption] {
     }
 }
 
+/// Whether a connection is encrypted.
+struct HasTls(bool);
+
 /// All addresses of a host.
 struct Attempts<'a> {
     address: &'a PostgresqlAddress,
@@ -174,7 +177,7 @@ impl Attempt<'_> {
             (Socket::Tcp(stream), Encryption::Tls | Encryption::TlsIfOffered) => {
                 self.connect_with_tls(stream, encryption).await
             }
-            (socket, _) => self.log_in(socket.boxed(), None).await,
+            (socket, _) => self.log_in(socket.boxed(), HasTls(false), None).await,
         }
     }
 
@@ -187,7 +190,7 @@ impl Attempt<'_> {
             return Err(Failure::new(Reach::Everything, ErrorClass::Tls, NO_TLS.to_owned()));
         }
         if !is_offered {
-            let session = self.log_in(Box::new(stream), None).await;
+            let session = self.log_in(Box::new(stream), HasTls(false), None).await;
             // Another attempt in plain text would be the same.
             return session.map_err(|failure| match failure.reach {
                 Reach::Encryption => Failure { reach: Reach::Everything, ..failure },
@@ -197,14 +200,20 @@ impl Attempt<'_> {
         let handshake = tls::handshake(stream, &self.of.address.tls, self.of.host.name);
         let stream = self.patience.over(Phase::Tls, handshake).await??;
         let end_point = tls::end_point(stream.ssl());
-        self.log_in(Box::new(stream), end_point.as_deref()).await
+        self.log_in(Box::new(stream), HasTls(true), end_point.as_deref()).await
     }
 
-    async fn log_in(&self, stream: Box<dyn Stream>, end_point: Option<&[u8]>) -> Result<Session, Failure> {
+    async fn log_in(
+        &self,
+        stream: Box<dyn Stream>,
+        HasTls(has_tls): HasTls,
+        end_point: Option<&[u8]>,
+    ) -> Result<Session, Failure> {
         let address = self.of.address;
         let credentials = Credentials {
             user: address.user.as_deref().unwrap_or_default(),
             password: password_file::password(address, self.of.host),
+            has_tls,
             end_point,
             binding: address.channel_binding.unwrap_or(ChannelBinding::Prefer),
             required: address.required_login.as_ref(),

@@ -77,8 +77,11 @@ pub(super) fn require_name(certificate: &X509Ref, host: &str) -> Result<(), Stri
     for name in certificate.subject_alt_names().iter().flatten() {
         if let Some(name) = name.dnsname() {
             names.hosts.push(name.to_owned());
-        } else if let Some(address) = name.ipaddress().and_then(address_of) {
-            names.addresses.push(address);
+        } else if let Some(bytes) = name.ipaddress() {
+            let wrong = || format!("the server's certificate has an address of {} bytes", bytes.len());
+            names.addresses.push(address_of(bytes).ok_or_else(wrong)?);
+        } else {
+            names.has_others |= name.email().is_none() && name.uri().is_none() && name.directory_name().is_none();
         }
     }
     let common = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next();
@@ -96,6 +99,8 @@ fn address_of(bytes: &[u8]) -> Option<IpAddr> {
 struct Names {
     hosts: Vec<String>,
     addresses: Vec<IpAddr>,
+    /// Whether there are names that cannot be read, which may be of the host's kind.
+    has_others: bool,
     common: Option<String>,
 }
 
@@ -103,7 +108,7 @@ impl Names {
     fn require(&self, host: &str) -> Result<(), String> {
         let address: Option<IpAddr> = host.parse().ok();
         let has_name_of_the_kind = if address.is_some() { !self.addresses.is_empty() } else { !self.hosts.is_empty() };
-        let common = self.common.iter().filter(|_| !has_name_of_the_kind);
+        let common = self.common.iter().filter(|_| !has_name_of_the_kind && !self.has_others);
         let mut hosts = self.hosts.iter().chain(common.clone());
         if hosts.any(|name| matches(name, host)) || address.is_some_and(|address| self.addresses.contains(&address)) {
             return Ok(());
@@ -141,8 +146,15 @@ mod tests {
         Names {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             addresses: addresses.iter().map(|address| address.parse().expect("an address")).collect(),
+            has_others: false,
             common: Some(common.to_owned()),
         }
+    }
+
+    #[test]
+    fn the_common_name_does_not_count_beside_a_name_that_cannot_be_read() {
+        let names = Names { has_others: true, ..names(&[], &[], "db") };
+        assert!(names.require("db").is_err());
     }
 
     #[test]
