@@ -45,10 +45,6 @@ async fn answer(mut from: ReadHalf<Box<dyn Stream>>, mut to: OwnedWriteHalf) {
             Ok(0) => return,
             Ok(length) => {
                 place.advance(&chunk[..length]);
-                // The driver would stumble over it.
-                if place.is_broken {
-                    return;
-                }
                 if to.write_all(&chunk[..length]).await.is_err() {
                     return;
                 }
@@ -73,8 +69,6 @@ struct Place {
     known: usize,
     /// How much of the message is still missing.
     missing: usize,
-    /// Whether a message was shorter than its length is long.
-    is_broken: bool,
 }
 
 impl Place {
@@ -93,7 +87,6 @@ impl Place {
             bytes = &bytes[1..];
             if self.known == self.head.len() {
                 let length = u32::from_be_bytes([self.head[1], self.head[2], self.head[3], self.head[4]]);
-                self.is_broken |= length < 4;
                 self.missing = usize::try_from(length).unwrap_or(usize::MAX).saturating_sub(4);
                 self.known = 0;
             }
