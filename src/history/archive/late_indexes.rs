@@ -83,7 +83,7 @@ async fn drop_all<'i>(
     archive: &Connection,
     indexes: impl Iterator<Item = (&'i str, &'i str, &'i Index)>,
 ) -> Result<(), DatabaseCause> {
-    let drops = indexes.map(|(_, name, _)| format!("DROP INDEX {};", quoted(name))).collect::<String>();
+    let drops = indexes.map(|(_, name, _)| format!("DROP INDEX {};", quoted(name))).collect::<Vec<_>>().concat();
     let sql = format!("{drops} PRAGMA user_version = {LACKS_INDEXES}");
     let (transaction, dropped) =
         Work::start(archive.begin_on_sqlite().await?, move |archive| Ok(archive.execute_batch(&sql)?)).finish().await?;
