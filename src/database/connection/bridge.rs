@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::relay::relay;
 use super::server::{self, Session};
-use super::startup::{self, SessionSetting};
+use super::startup::{self, OPTIONS, SessionSetting};
 use crate::database::failure::{DatabaseCause, ErrorClass, relayed};
 use crate::database::url::PostgresqlAddress;
 
@@ -28,6 +28,8 @@ const PAUSES: [u64; 5] = [10, 30, 80, 160, 240];
 const PAUSE: Duration = Duration::from_millis(10);
 /// The port in the name of the socket, which the driver adds.
 const PORT: u16 = 5432;
+/// The setting after which the options of this program begin. The driver has those of `PGOPTIONS` before it.
+const OWN: &str = "tarsy_db.own";
 
 /// Runs all bridges.
 static RUNTIME: LazyLock<Result<Handle>> = LazyLock::new(|| {
@@ -65,6 +67,7 @@ impl Bridge {
             .ssl_mode(PgSslMode::Disable)
             // Poolers refuse start-up parameters that they do not know, and servers since version 12 need none.
             .extra_float_digits(None)
+            .options([(OWN, "on")])
             .disable_statement_logging()
     }
 }
@@ -120,6 +123,7 @@ async fn accept(listener: UnixListener, address: Arc<PostgresqlAddress>) {
 /// Connects to the server for the driver, and then copies. The driver learns the reason of a failure.
 async fn serve(mut driver: UnixStream, address: Arc<PostgresqlAddress>) {
     let Ok(settings) = startup::read(&mut driver).await else { return };
+    let settings = settings.into_iter().map(own_options).collect();
     let connected = tokio::select! {
         connected = connect(&address, settings) => connected,
         () = end_of(&driver) => return,
@@ -132,6 +136,13 @@ async fn serve(mut driver: UnixStream, address: Arc<PostgresqlAddress>) {
         }
         Err(cause) => drop(driver.write_all(&relayed::answer(cause.class, &cause.message)).await),
     }
+}
+
+/// Leaves out the options of `PGOPTIONS`: the address has them, unless it has others.
+fn own_options((name, value): SessionSetting) -> SessionSetting {
+    let own =
+        value.rsplit_once(&format!("-c {OWN}=on")).filter(|_| name == OPTIONS).map(|(_, own)| own.trim().to_owned());
+    (name, own.unwrap_or(value))
 }
 
 /// Tells the driver that the login has succeeded.
@@ -153,7 +164,7 @@ type Connected = std::result::Result<Session, DatabaseCause>;
 async fn connect(address: &PostgresqlAddress, settings: Vec<SessionSetting>) -> Connected {
     match connect_patiently(address, &settings).await {
         Err(cause) if is_refused(&cause) => {
-            let plain: Vec<_> = settings.into_iter().filter(|(name, _)| name != "options").collect();
+            let plain: Vec<_> = settings.into_iter().filter(|(name, _)| name != OPTIONS).collect();
             connect_patiently(address, &plain).await
         }
         connected => connected,
@@ -183,6 +194,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn the_options_of_the_variable_are_left_out() {
+        let own = |name: &str, value: &str| own_options((name.to_owned(), value.to_owned())).1;
+        assert_eq!(own(OPTIONS, "-c a=b -c tarsy_db.own=on -c c=d"), "-c c=d");
+        assert_eq!(own(OPTIONS, "-c tarsy_db.own=on"), "");
+        assert_eq!(own("user", "-c tarsy_db.own=on"), "-c tarsy_db.own=on");
+    }
 
     #[test]
     fn a_directory_is_private_and_removed_with_the_bridge() {

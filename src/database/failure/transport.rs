@@ -16,6 +16,8 @@ pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
         | ErrorKind::ConnectionAborted
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => ErrorClass::ConnectionLost,
+        // A path that no socket or file can have.
+        ErrorKind::InvalidInput => ErrorClass::Configuration,
         ErrorKind::PermissionDenied => ErrorClass::FilePermission,
         // std has no error kind for a failed name lookup.
         _ if error.to_string().contains("lookup address") => ErrorClass::NameResolution,

@@ -51,7 +51,7 @@ pub(super) async fn log_in(
     credentials: &Credentials<'_>,
     settings: &[SessionSetting],
 ) -> Result<Vec<u8>, Failure> {
-    messages.send(&startup::message(settings)).await?;
+    messages.send(&startup::message(settings)?).await?;
     authenticate(messages, credentials).await?;
     let mut greeting = Vec::new();
     loop {
@@ -189,6 +189,10 @@ fn require_allowed(credentials: &Credentials<'_>, request: u32, is_asked: bool) 
 
 fn password<'c>(credentials: &'c Credentials<'_>) -> Result<&'c str, Failure> {
     let why = match &credentials.password {
+        Password::Known(password) if password.expose().contains('\0') => {
+            let message = "the password has the character NUL, which PostgreSQL does not accept".to_owned();
+            return Err(Failure::new(Reach::Everything, ErrorClass::Configuration, message));
+        }
         Password::Known(password) if !password.expose().is_empty() => return Ok(password.expose()),
         Password::Ignored(why) => why,
         Password::Known(_) | Password::None => "none is given",
@@ -207,12 +211,20 @@ fn framed(body: &[u8]) -> Vec<u8> {
     [b"p", &length.to_be_bytes()[..], body].concat()
 }
 
+/// The answers to `options` that the server does not understand or does not accept: a syntax error, a name that is not
+/// one, a wrong value, an unknown setting, and one that needs a restart.
+const WRONG_SETTINGS: [&str; 5] = ["42601", "42602", "22023", "42704", "55P02"];
+
 /// The server's error.
 fn refusal(message: &Message, reach: Reach) -> Failure {
     message.with_answer(|answer| {
         // Another encryption would not help a server that is starting up; another host may.
         let reach = if answer.code == "57P03" { Reach::Host } else { reach };
-        Failure { reach, cause: DatabaseCause::of_answer(answer) }
+        let mut cause = DatabaseCause::of_answer(answer);
+        if WRONG_SETTINGS.contains(&answer.code) {
+            cause.class = ErrorClass::Configuration;
+        }
+        Failure { reach, cause }
     })
 }
 

@@ -40,7 +40,7 @@ use self::login::{Credentials, log_in};
 use self::messages::Messages;
 use self::patience::{Patience, Phase};
 use self::socket::{Place, Socket};
-use super::startup::SessionSetting;
+use super::startup::{OPTIONS, SessionSetting};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::url::{ChannelBinding, HostPlace, Negotiation, PostgresqlAddress, SslMode, TargetServer};
 
@@ -84,13 +84,12 @@ pub(super) async fn connect(
     Err(hosts::joined(causes))
 }
 
-/// The options of the address come first, so that those of the driver are in force.
+/// The options of the address come first, so that those of this program are in force.
 fn settings_of(address: &PostgresqlAddress, settings: &[SessionSetting]) -> Vec<SessionSetting> {
-    const OPTIONS: &str = "options";
     let user = address.user.clone().unwrap_or_default();
     let database = address.database.clone().unwrap_or_else(|| user.clone());
-    let of_driver = settings.iter().find(|(name, _)| name == OPTIONS).map(|(_, value)| value);
-    let options: Vec<_> = address.options.iter().chain(of_driver).map(String::as_str).collect();
+    let of_program = settings.iter().find(|(name, value)| name == OPTIONS && !value.is_empty()).map(|(_, value)| value);
+    let options: Vec<_> = address.options.iter().chain(of_program).map(String::as_str).collect();
     let own = [("user", user), ("database", database), (OPTIONS, options.join(" "))];
     let others = settings.iter().filter(|(name, _)| own.iter().all(|(known, _)| name != known)).cloned();
     let own = own.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));

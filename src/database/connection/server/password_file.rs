@@ -63,7 +63,7 @@ fn of_line(line: &str, wanted: &[&str; 4]) -> Option<String> {
         rest = after;
     }
     let (password, _) = field(rest).unwrap_or_else(|| (unescaped(rest), ""));
-    Some(password).filter(|password| !password.is_empty())
+    Some(password)
 }
 
 /// The text before the next colon that has no backslash, and the rest behind it.
@@ -101,7 +101,9 @@ mod tests {
         assert_eq!(of("*:*:*:*:secret").as_deref(), Some("secret"));
         assert_eq!(of(r"db:*:*:tarsy:with\:colon\\and backslash").as_deref(), Some(r"with:colon\and backslash"));
         assert_eq!(of(r"d\b:*:*:tarsy:secret:comment").as_deref(), Some("secret"));
-        for line in ["db:5433:history:tarsy:x", "db:5432:history:other:x", "#*:*:*:*:x", "*:*:*:*:", "*:*", ""] {
+        // The first line that fits counts, also without a password.
+        assert_eq!(of("*:*:*:*:").as_deref(), Some(""));
+        for line in ["db:5433:history:tarsy:x", "db:5432:history:other:x", "#*:*:*:*:x", "*:*", ""] {
             assert_eq!(of(line), None, "{line}");
         }
     }
