@@ -200,6 +200,7 @@ fn every_error_of_what_libpq_would_heed() {
         TooWeakForDirectTls => [libpq(LibpqError::TooWeakForDirectTls)],
         NoTlsVersion => [libpq(LibpqError::NoTlsVersion)],
         HostLists => [libpq(LibpqError::HostLists)],
+        Nul => [libpq(LibpqError::Nul("password"))],
         NoUser => [libpq(LibpqError::NoUser)],
         TooWeakForSystemRoots => [libpq(LibpqError::TooWeakForSystemRoots)],
         Service => [libpq(LibpqError::Service { service: text("x"), why: text("no service file has it") })],
@@ -222,6 +223,7 @@ fn every_error_of_the_url() {
         Port => [url(UrlError::Port)],
         HostLists => [url(UrlError::HostLists)],
         UnknownParameter => [url(unknown)],
+        Repeated => [url(UrlError::Repeated("sslmode"))],
         Parameter => [url(UrlError::Parameter { name: "sslmode", expected: "one of disable, require" })],
     });
     assert_seen("error-settings-url", &samples);

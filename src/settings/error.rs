@@ -122,6 +122,9 @@ pub enum LibpqError {
     /// One list is longer than another.
     #[error("there are more or fewer ports or addresses than hosts")]
     HostLists,
+    /// PostgreSQL ends a value with this character.
+    #[error("the {0} has the character NUL, which PostgreSQL does not accept")]
+    Nul(&'static str),
     /// libpq would use the name of the system's user.
     #[error("no role is given, and the system's user has no name in /etc/passwd")]
     NoUser,
@@ -150,6 +153,7 @@ impl Diagnostic for LibpqError {
             Self::TooWeakForDirectTls => "add `sslmode=verify-full` to the database URL".into(),
             Self::NoTlsVersion => "leave out both, unless the server is older than TLS 1.2".into(),
             Self::HostLists => "name a port and an address for each host, or one port for all".into(),
+            Self::Nul(_) => "remove `%00` from the database URL, or the character from where the value is".into(),
             Self::NoUser => "name the role in the database URL, or in `PGUSER`".into(),
             Self::TooWeakForSystemRoots => "set `sslmode=verify-full`".into(),
             Self::Service { .. } => {

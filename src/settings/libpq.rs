@@ -8,7 +8,8 @@ use super::error::{LibpqError, SettingsError};
 use super::libpq_files::{home, in_home};
 use super::service_file;
 use crate::database::url::{
-    DatabaseUrl, KEEPS_EMPTY, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates, Secret, SslMode, TlsOptions,
+    DatabaseUrl, KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates, Secret,
+    SslMode, TlsOptions,
 };
 use crate::fs::system_user;
 
@@ -18,12 +19,15 @@ use crate::fs::system_user;
 /// [`SettingsError`] for a variable that is not valid or requests an unsupported feature.
 pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
     let DatabaseUrl::Postgresql(address) = url else { return Ok(()) };
-    if let Some(service) = lookup_exactly(environment, "PGSERVICE")?.filter(|service| !service.is_empty()) {
-        address.service.get_or_insert(service);
+    if address.service.is_none() {
+        address.service = lookup_exactly(environment, "PGSERVICE")?;
     }
     service_file::complete(address, environment)?;
     complete_parameters(address, environment)?;
     complete_login(address, environment)?;
+    if let Some(what) = address.value_with_nul() {
+        return Err(LibpqError::Nul(what).into());
+    }
     if !address.lists_fit() {
         return Err(LibpqError::HostLists.into());
     }
@@ -35,17 +39,17 @@ pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Resu
     complete_tls(&mut address.tls, environment)
 }
 
-/// Empty variables count as not set, except for that of the mode, as in libpq.
+/// Most empty variables count as not set, as in libpq.
 fn complete_parameters(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
     for keyword in KEYWORDS.iter().filter(|keyword| !keyword.variable.is_empty()) {
         if address.given.contains(keyword.name) {
             continue;
         }
         let value = lookup_exactly(environment, keyword.variable)?;
-        let Some(value) = value.filter(|value| !value.is_empty() || KEEPS_EMPTY.contains(&keyword.name)) else {
+        let Some(value) = value.filter(|value| !value.is_empty() || keeps_empty(keyword.name)) else {
             continue;
         };
-        (keyword.set)(address, &value).map_err(|expected| SettingsError::Value {
+        keyword.apply(address, &value).map_err(|expected| SettingsError::Value {
             name: keyword.variable,
             source_name: "the environment".to_owned(),
             value,
@@ -53,6 +57,10 @@ fn complete_parameters(address: &mut PostgresqlAddress, environment: &Environmen
         })?;
     }
     Ok(())
+}
+
+fn keeps_empty(name: &str) -> bool {
+    KEEPS_EMPTY.contains(&name) || KEEPS_EMPTY_VARIABLE.contains(&name)
 }
 
 /// Without a role libpq uses the name of the system's user.

@@ -14,6 +14,9 @@ use crate::format::io_message;
 /// [`SettingsError`] if no file has the service, or a line of it is not valid.
 pub(super) fn complete(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
     let Some(service) = address.service.clone() else { return Ok(()) };
+    if environment.get("PGSERVICEFILE").is_some_and(|path| path.is_empty()) {
+        return Err(unusable(&service, "`PGSERVICEFILE` is empty".to_owned()));
+    }
     for path in paths(environment) {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -70,7 +73,7 @@ fn set(address: &mut PostgresqlAddress, line: &str) -> Result<(), String> {
             let keyword = KEYWORDS.iter().find(|keyword| keyword.name == name);
             let keyword = keyword.ok_or_else(|| format!("`{name}` is not supported"))?;
             if (!value.is_empty() || KEEPS_EMPTY.contains(&name)) && address.given.insert(keyword.name) {
-                (keyword.set)(address, &value).map_err(|expected| format!("`{name}` is not {expected}"))?;
+                keyword.apply(address, &value).map_err(|expected| format!("`{name}` is not {expected}"))?;
             }
         }
     }

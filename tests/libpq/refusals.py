@@ -52,6 +52,16 @@ REFUSALS = [
         r"(missing|no_certificate|root|a|postgresql)\.(crt|crl|key)",
         "a file that is named has to be readable and sound, also where libpq connects without it or without TLS",
     ),
+    Purpose(
+        ("sslcertmode/require/*",),
+        "`(sslcertmode|PGSSLCERTMODE)`",
+        "tarsy-db does not learn whether the server has asked for the certificate",
+    ),
+    Purpose(
+        ("mode/empty", "mode/empty-and-variable", "require_auth/*/empty", "require_auth/variable/empty-with-trust"),
+        "`(sslmode|require_auth|PGREQUIREAUTH)`",
+        "an empty value may be one that was lost, and the connection would be less protected than it was meant to be",
+    ),
     Purpose(UNENCODED, "percent-encoded", "the backend itself refuses a URL with characters that are not encoded"),
 ]
 # Taken where libpq fails.

@@ -222,6 +222,19 @@ impl PostgresqlAddress {
         }
     }
 
+    /// What has the character NUL, of the values that are not those of a parameter.
+    #[must_use]
+    pub(crate) fn value_with_nul(&self) -> Option<&'static str> {
+        let has_nul = |value: Option<&str>| value.is_some_and(|value| value.contains('\0'));
+        let values = [
+            ("role", has_nul(self.user.as_deref())),
+            ("password", has_nul(self.password.as_ref().map(Secret::expose))),
+            ("name of the database", has_nul(self.database.as_deref())),
+            ("host", self.hosts.iter().any(|host| host.contains('\0'))),
+        ];
+        values.into_iter().find(|(_, has_nul)| *has_nul).map(|(what, _)| what)
+    }
+
     /// Whether the lists of hosts, addresses and ports fit.
     #[must_use]
     pub fn lists_fit(&self) -> bool {

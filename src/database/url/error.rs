@@ -31,6 +31,9 @@ pub enum UrlError {
         /// The parameters that this backend supports.
         allowed: Vec<&'static str>,
     },
+    /// A parameter that the backend refuses to choose a value for.
+    #[error("the database URL has the parameter `{0}` more than once")]
+    Repeated(&'static str),
     /// A parameter with an invalid value.
     #[error("the parameter `{name}` of the database URL is not {expected}")]
     Parameter {

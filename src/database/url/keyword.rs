@@ -1,13 +1,14 @@
 //! libpq's parameters: their names in a URL, their environment variables, and what their values mean.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::address::{
     ChannelBinding, DEFAULT_PORT, HostOrder, LoginKind, PostgresqlAddress, RequiredLogin, TargetServer, port,
     unbracketed,
 };
-use super::parameters::seconds;
 use super::secret::Secret;
 use super::tls::{Negotiation, RootCertificates, Sending, SslMode, TlsVersion};
 
@@ -21,18 +22,43 @@ pub(crate) struct Keyword {
     pub(crate) name: &'static str,
     /// Its environment variable; empty if it has none.
     pub(crate) variable: &'static str,
-    /// Sets what a value means. The value is not empty, except for those of [`KEEPS_EMPTY`].
-    pub(crate) set: fn(&mut PostgresqlAddress, &str) -> Result<(), Expected>,
+    /// Sets what a value means.
+    set: fn(&mut PostgresqlAddress, &str) -> Result<(), Expected>,
 }
 
-/// The parameters for which an empty value is an error, as in libpq. For the others it counts as not given.
+impl Keyword {
+    /// Sets what a value means. The value is not empty, except for those of [`KEEPS_EMPTY`].
+    ///
+    /// # Errors
+    /// What the value must be.
+    pub(crate) fn apply(&self, address: &mut PostgresqlAddress, value: &str) -> Result<(), Expected> {
+        // In the start-up message a NUL ends the value, and what follows would be another setting.
+        if value.contains('\0') { Err("text without the character NUL") } else { (self.set)(address, value) }
+    }
+}
+
+/// The parameters for which an empty value is an error: it might be a lost one, and the connection less protected. For the
+/// others it counts as not given.
 pub(crate) const KEEPS_EMPTY: [&str; 3] = ["sslmode", "ssl", "require_auth"];
+/// The parameters whose variable may not be empty, as in libpq, beside those of [`KEEPS_EMPTY`].
+pub(crate) const KEEPS_EMPTY_VARIABLE: [&str; 7] = [
+    "target_session_attrs",
+    "load_balance_hosts",
+    "sslnegotiation",
+    "sslcertmode",
+    "channel_binding",
+    "gssencmode",
+    "connect_timeout",
+];
 
 /// The values of `sslmode`.
 pub(crate) const SSL_MODES: Expected = "one of `disable`, `allow`, `prefer`, `require`, `verify-ca`, `verify-full`";
-const SECONDS: Expected = "a number of seconds";
+const SECONDS: Expected = "a whole number of seconds";
+const WHOLE: Expected = "a whole number";
+const PROBE_SECONDS: Expected = "a number of seconds from 1 to 32767";
 const VERSIONS: Expected = "one of `TLSv1`, `TLSv1.1`, `TLSv1.2`, `TLSv1.3`";
-const LOGINS: Expected = "a list of `none`, `password`, `md5`, `scram-sha-256`, `gss`, `sspi`, each or none with a `!`";
+const LOGINS: Expected =
+    "a list of `none`, `password`, `md5`, `scram-sha-256`, `gss`, `sspi`, each once, and each or none with a `!`";
 const SWITCH: Expected = "`0` or `1`";
 
 /// All parameters that a URL may have.
@@ -139,7 +165,8 @@ pub(crate) const KEYWORDS: [Keyword; 38] = [
     }),
     of("connect_timeout", "PGCONNECT_TIMEOUT", |address, value| {
         // Zero and less are no limit.
-        address.connect_timeout = Some(seconds(value).ok_or(SECONDS)?);
+        let seconds = whole(value).ok_or(SECONDS)?;
+        address.connect_timeout = Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
         Ok(())
     }),
     of("application_name", "PGAPPNAME", |address, value| {
@@ -156,11 +183,11 @@ pub(crate) const KEYWORDS: [Keyword; 38] = [
     }),
     // TCP's keepalives are always on, compression of TLS is always off, text is always UTF-8, and a login with GSSAPI is
     // not supported.
-    of("keepalives", "", without_effect),
-    of("keepalives_idle", "", without_effect),
-    of("keepalives_interval", "", without_effect),
-    of("keepalives_count", "", without_effect),
-    of("tcp_user_timeout", "", without_effect),
+    of("keepalives", "", |_, value| whole(value).map(drop).ok_or(WHOLE)),
+    of("keepalives_idle", "", |_, value| up_to(32_767, value).ok_or(PROBE_SECONDS)),
+    of("keepalives_interval", "", |_, value| up_to(32_767, value).ok_or(PROBE_SECONDS)),
+    of("keepalives_count", "", |_, value| up_to(127, value).ok_or("a number from 1 to 127")),
+    of("tcp_user_timeout", "", |_, value| whole(value).map(drop).ok_or(WHOLE)),
     of("sslcompression", "PGSSLCOMPRESSION", without_effect),
     of("client_encoding", "PGCLIENTENCODING", without_effect),
     of("krbsrvname", "PGKRBSRVNAME", without_effect),
@@ -185,6 +212,10 @@ fn set_mode(address: &mut PostgresqlAddress, value: &str) -> Result<(), Expected
 /// A list of kinds of login, all or none of which have a `!`.
 fn required_login(value: &str) -> Option<RequiredLogin> {
     let is_allowed = !value.starts_with('!');
+    let names: BTreeSet<_> = value.split(',').collect();
+    if names.len() < value.split(',').count() {
+        return None;
+    }
     let kinds = value.split(',').map(|name| {
         let name = if is_allowed { name } else { name.strip_prefix('!')? };
         Some(match name {
@@ -208,6 +239,16 @@ fn file(place: &mut Option<PathBuf>, value: &str) -> Result<(), Expected> {
 #[expect(clippy::unnecessary_wraps, reason = "it is one of many that may fail")]
 fn without_effect(_: &mut PostgresqlAddress, _: &str) -> Result<(), Expected> {
     Ok(())
+}
+
+/// A number as libpq reads it. Only blanks may surround it.
+fn whole(value: &str) -> Option<i32> {
+    value.trim().parse().ok()
+}
+
+/// Makes sure that a number is one from 1 to this one.
+fn up_to(most: i32, value: &str) -> Option<()> {
+    whole(value).filter(|number| (1..=most).contains(number)).map(drop)
 }
 
 fn switch(value: &str) -> Result<bool, Expected> {

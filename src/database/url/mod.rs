@@ -33,7 +33,7 @@ pub(crate) use self::address::{
     ChannelBinding, HostOrder, HostPlace, LoginKind, PostgresqlAddress, RequiredLogin, TargetServer,
 };
 pub(crate) use self::error::UrlError;
-pub(crate) use self::keyword::{KEEPS_EMPTY, KEYWORDS};
+pub(crate) use self::keyword::{KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS};
 pub(crate) use self::scheme::{Backend, is_url};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::sqlite::SqliteLocation;
@@ -168,6 +168,59 @@ mod tests {
         let socket = address("postgresql:///tarsy?host=/var/run/postgresql");
         assert_eq!((socket.hosts.join(","), socket.user), ("/var/run/postgresql".to_owned(), None));
         assert_eq!(address("postgresql://[::1]:5433/x").hosts, ["::1"]);
+    }
+
+    #[test]
+    fn a_parameter_is_given_once() {
+        for (query, name) in [
+            ("sslmode=require&sslmode=disable", "sslmode"),
+            ("sslmode=require&ssl=disable", "sslmode"),
+            ("port=1&port=2", "port"),
+            ("application_name=a&options=b&application_name=a", "application_name"),
+        ] {
+            let parsed = format!("postgresql://u@h/d?{query}").parse::<DatabaseUrl>();
+            assert_eq!(parsed.err(), Some(UrlError::Repeated(name)), "{query}");
+        }
+        for query in ["host=a&host=b", "sslmode=require&application_name=&application_name=x"] {
+            assert!(format!("postgresql://u@h/d?{query}").parse::<DatabaseUrl>().is_ok(), "{query}");
+        }
+        let twice = "sqlite:///x.db?timeout=1&timeout=2".parse::<DatabaseUrl>();
+        assert_eq!(twice.err(), Some(UrlError::Repeated("timeout")));
+    }
+
+    #[test]
+    fn values_that_libpq_refuses_are_refused() {
+        let error = |parameter: &str| format!("postgresql://u@h/d?{parameter}").parse::<DatabaseUrl>().err();
+        for refused in [
+            "application_name=a%00user%00other",
+            "sslpassword=%00",
+            "keepalives=x",
+            "keepalives_idle=0",
+            "keepalives_idle=-1",
+            "keepalives_interval=32768",
+            "keepalives_count=128",
+            "tcp_user_timeout=99999999999",
+            "connect_timeout=2.5",
+            "connect_timeout=99999999999",
+            "require_auth=scram-sha-256,scram-sha-256",
+            "require_auth=!md5,!md5",
+        ] {
+            let name = refused.split('=').next();
+            let found = error(refused);
+            assert!(
+                matches!(&found, Some(UrlError::Parameter { name: found, .. }) if Some(*found) == name),
+                "{refused}: {found:?}"
+            );
+        }
+        for accepted in
+            ["keepalives=2", "keepalives_idle=32767", "tcp_user_timeout=-1", "connect_timeout=+5", "connect_timeout=-1"]
+        {
+            assert_eq!(error(accepted), None, "{accepted}");
+        }
+        assert_eq!(
+            address("postgresql://u@h/d?connect_timeout=%2010%20").connect_timeout,
+            Some(std::time::Duration::from_secs(10))
+        );
     }
 
     #[test]

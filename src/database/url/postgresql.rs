@@ -1,5 +1,7 @@
 //! Parses addresses of PostgreSQL databases, as SQLAlchemy writes them.
 
+use std::collections::BTreeSet;
+
 use percent_encoding::percent_decode_str;
 
 use super::address::{DEFAULT_PORT, PostgresqlAddress, port};
@@ -37,8 +39,9 @@ pub(crate) fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError
         let hosts: Vec<_> = hosts.into_iter().map(|(_, value)| value).collect();
         set_hosts(&mut address, &hosts.join(","))?;
     }
+    let mut set = BTreeSet::new();
     for (name, value) in others {
-        set_parameter(&mut address, name, &value)?;
+        set_parameter(&mut address, &mut set, name, &value)?;
     }
     if address.lists_fit() { Ok(address) } else { Err(UrlError::HostLists) }
 }
@@ -57,15 +60,25 @@ fn set_hosts(address: &mut PostgresqlAddress, text: &str) -> Result<(), UrlError
     Ok(())
 }
 
-fn set_parameter(address: &mut PostgresqlAddress, name: String, value: &str) -> Result<(), UrlError> {
+/// Sets a parameter that is not among those that are set already.
+fn set_parameter(
+    address: &mut PostgresqlAddress,
+    set: &mut BTreeSet<&'static str>,
+    name: String,
+    value: &str,
+) -> Result<(), UrlError> {
     let Some(keyword) = KEYWORDS.iter().find(|keyword| keyword.name == name) else {
         return Err(UrlError::UnknownParameter { name, allowed: KEYWORDS.map(|keyword| keyword.name).to_vec() });
     };
     if value.is_empty() && !KEEPS_EMPTY.contains(&keyword.name) {
         return Ok(());
     }
-    address.given.insert(if keyword.name == "ssl" { "sslmode" } else { keyword.name });
-    (keyword.set)(address, value).map_err(|expected| UrlError::Parameter { name: keyword.name, expected })
+    let meant = if keyword.name == "ssl" { "sslmode" } else { keyword.name };
+    address.given.insert(meant);
+    if !set.insert(meant) {
+        return Err(UrlError::Repeated(meant));
+    }
+    keyword.apply(address, value).map_err(|expected| UrlError::Parameter { name: keyword.name, expected })
 }
 
 /// Splits a host and its port. The directory of a Unix socket has none, nor has an address of IPv6 without brackets.

@@ -76,6 +76,7 @@ pub(crate) fn parse_sqlite(rest: &str) -> Result<SqliteLocation, UrlError> {
     };
     for (name, value) in parameters(query) {
         match name.as_str() {
+            "timeout" if found.busy_timeout.is_some() => return Err(UrlError::Repeated("timeout")),
             "timeout" => {
                 let error = UrlError::Parameter { name: "timeout", expected: "a number of seconds" };
                 found.busy_timeout = Some(seconds(&value).filter(|_| !value.contains('-')).ok_or(error)?);

@@ -7,6 +7,7 @@ mod group_owner;
 mod hosts;
 mod login;
 mod namesakes;
+mod parameters;
 mod planted;
 mod pool;
 mod pooler;
