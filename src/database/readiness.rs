@@ -1,7 +1,8 @@
 //! Asks a PostgreSQL server whether it accepts connections, without a login.
 //!
 //! Cheap enough to repeat ten times a second: one start-up message and one answer, as `pg_isready` does. It does not
-//! count as a login attempt, and does not show whether a login would succeed.
+//! count as a login attempt, and does not show whether a login would succeed. It is in plain text and names role and
+//! database, so that it is not sent where TLS is required.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,13 +18,18 @@ const PROTOCOL_VERSION: i32 = 3 << 16;
 
 /// Whether one of the hosts answers a start-up message with anything but `cannot_connect_now`.
 pub(crate) async fn accepts_connections(address: &PostgresqlAddress) -> bool {
-    for place in address.places() {
+    for place in address.places().into_iter().filter(|place| may_ask(address, *place)) {
         let answer = tokio::time::timeout(PROBE_TIMEOUT, answer(address, place)).await.ok().flatten();
         if answer.is_some_and(|answer| is_ready(&answer)) {
             return true;
         }
     }
     false
+}
+
+/// Whether role and database may be sent in plain text.
+fn may_ask(address: &PostgresqlAddress, place: HostPlace<'_>) -> bool {
+    place.is_unix_socket() || address.tls.mode().is_optional()
 }
 
 async fn answer(address: &PostgresqlAddress, place: HostPlace<'_>) -> Option<Vec<u8>> {

@@ -1,12 +1,15 @@
 //! TLS as in libpq: the server is verified if the URL, `PGSSLMODE` or a root certificate asks for it.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
 
 use crate::support::cases::each;
 use crate::support::certificate::{Authority, Validity};
+use crate::support::fake_server::server_of;
 use crate::support::server::Server;
 use crate::support::{
     Database, Outcome, Schema, apply, bare_tarsy_db, run_at, tarsy_db, test, test_directory, write_file,
@@ -338,4 +341,22 @@ fn a_unix_socket_has_no_tls_whatever_is_asked_for() {
         client.connect(&url, &parameters, &[("PGSSLMODE", mode)]).expect(0);
         client.connect(&url, &format!("{parameters}&sslmode={mode}"), &[]).expect(0);
     });
+}
+
+#[apply(test)]
+fn role_and_database_are_never_sent_in_plain_text_where_tls_is_required() {
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&received);
+    let url = server_of(move |mut client| {
+        let mut first = [0; 512];
+        let length = client.read(&mut first).unwrap_or(0);
+        kept.lock().expect("no panic").extend_from_slice(&first[..length]);
+    });
+    let seen = |mode: &str| {
+        received.lock().expect("no panic").clear();
+        run_at(&format!("{url}?sslmode={mode}"), &["wait", "--max-attempts", "3", "--for", "connect"]).expect(69);
+        String::from_utf8_lossy(&received.lock().expect("no panic")).into_owned()
+    };
+    assert!(!seen("require").contains("user\0"));
+    assert!(seen("disable").contains("user\0"));
 }
