@@ -71,6 +71,11 @@ TAKEN = [
         "",
         "an IPv6 address may have its brackets wherever it is",
     ),
+    Purpose(
+        ("session-variable/PG*-bogus", "client_encoding/bogus", "client_encoding/variable-bogus"),
+        "",
+        "tarsy-db works with settings of its own for these, and does not send those of the variable",
+    ),
 ]
 
 URI = "a URI of SQLite opens the file in ways that tarsy-db does not check"
