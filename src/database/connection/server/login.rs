@@ -83,7 +83,8 @@ fn require_sound(message: &Message) -> Result<(), Failure> {
     let is_sound = match message.kind() {
         kind::KEY => body.len() >= 8,
         kind::READY => body.len() == 1,
-        _ => body.last() == Some(&0) && body.iter().filter(|byte| **byte == 0).count() == 2,
+        // A name and a value, each with a NUL at its end.
+        _ => body.last() == Some(&0) && body.split(|byte| *byte == 0).count() == 3,
     };
     if is_sound { Ok(()) } else { Err(invalid("a message about the session is not complete")) }
 }
