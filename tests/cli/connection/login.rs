@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::cases::each;
 use crate::support::certificate::{Authority, encrypted};
+use crate::support::fake_server::{login, message, server_that_sends};
 use crate::support::server::{PASSWORD, Server};
 use crate::support::{Database, Outcome, Role, apply, run_at, test, test_directory, write_file};
 
@@ -83,6 +84,20 @@ fn every_kind_of_password_is_sent_as_the_server_asks_for_it() {
     }
     let missing = run_at(&url("hashed"), &ONCE).expect(77).stderr;
     assert!(missing.contains("the server asks for a password, and none is given"), "{missing}");
+}
+
+#[apply(test)]
+fn answers_that_no_server_gives_are_refused() {
+    const OK: [u8; 4] = [0; 4];
+    let offer = [&10_u32.to_be_bytes()[..], b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"].concat();
+    let refused = |answer: &[u8]| run_at(&format!("{}?sslmode=disable", server_that_sends(answer)), &ONCE);
+    refused(&message(b'R', &offer)).expect(78).tells(&["SCRAM-SHA-256-PLUS on a connection without TLS"]);
+    let incomplete = "a message about the session is not complete";
+    for about_session in [message(b'K', b""), message(b'Z', b""), message(b'S', b"name\0value")] {
+        refused(&[message(b'R', &OK), about_session, login()].concat()).expect(69).tells(&[incomplete]);
+    }
+    let many = message(b'S', format!("{}\0b\0", "a".repeat(20_000)).as_bytes()).repeat(20);
+    refused(&[message(b'R', &OK), many].concat()).expect(69).tells(&["too many settings of the session"]);
 }
 
 #[apply(test)]
