@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::process::{signal, wait_until};
-use crate::support::server::free_port;
+use crate::support::server::closed_port;
 use crate::support::terminal::shown_on_a_terminal;
 use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, require_root, tarsy_db, test};
 
@@ -36,7 +36,8 @@ fn database_with_a_session() -> Database {
 #[apply(test)]
 fn every_failure_is_one_json_document_with_the_exit_code() {
     let database = database_with_a_session();
-    let unreachable = format!("postgresql://tarsy@127.0.0.1:{}/tarsy", free_port());
+    let (_socket, port) = closed_port();
+    let unreachable = format!("postgresql://tarsy@127.0.0.1:{port}/tarsy");
     each([(unreachable.as_str(), 69), ("postgresql://a:b:c@h/d", 78), ("mysql://h/d", 78)], |(url, code)| {
         for arguments in COMMANDS {
             let mut command = bare_tarsy_db(database.directory());
@@ -180,7 +181,8 @@ fn quiet_leaves_standard_error_empty_when_all_is_well() {
 #[apply(test)]
 fn logs_as_json_are_one_object_a_line() {
     let database = Database::sqlite();
-    let url = format!("postgresql://127.0.0.1:{}/x", free_port());
+    let (_socket, port) = closed_port();
+    let url = format!("postgresql://127.0.0.1:{port}/x");
     let arguments = ["-v", "--log-format", "json", "wait", "--timeout", "500ms", "--database-url", &url];
     let outcome = Outcome::of(bare_tarsy_db(database.directory()).args(arguments)).expect(124);
     let lines: Vec<serde_json::Value> = outcome
@@ -237,7 +239,8 @@ fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
         "`unshare --pid` needs root: TARSY_DB_TEST_WITHOUT_ROOT=1 make test leaves this test out"
     );
     let database = Database::sqlite();
-    let url = format!("postgresql://127.0.0.1:{}/x", free_port());
+    let (_socket, port) = closed_port();
+    let url = format!("postgresql://127.0.0.1:{port}/x");
     each([("TERM", 143), ("INT", 130)], |(name, code)| {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child", BINARY, "wait", "--database-url", &url]);

@@ -6,7 +6,7 @@ use assert_cmd::Command;
 
 use crate::support::campaign::Size;
 use crate::support::cases::each;
-use crate::support::server::free_port;
+use crate::support::server::closed_port;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, campaign, tarsy_db, test};
 
 const MARKER: &str = "s3cr3t-m4rker";
@@ -102,10 +102,11 @@ fn a_password_is_shown_by_no_command_whichever_way_it_came_and_whatever_the_serv
         user: user.to_owned(),
         database: name.to_owned(),
     };
+    let (_socket, closed) = closed_port();
     let targets = [
         target("working", &friend, port),
         target("wrong password", &stranger, port),
-        target("unreachable", &friend, &free_port().to_string()),
+        target("unreachable", &friend, &closed.to_string()),
     ];
     let mut outcomes = Vec::new();
     for (target_number, target) in targets.iter().enumerate() {

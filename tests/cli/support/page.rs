@@ -21,7 +21,7 @@ use tarsy_db::internals::KEYS;
 
 use super::connection::Connection;
 use super::document::{file_text, pages_in_docs, path_with_binary, project};
-use super::server::{Guard, Server};
+use super::server::{Guard, Server, reserve};
 
 /// Where it is set, this program is no run of the tests: it is the `sql` of a page, and runs its argument there.
 pub(crate) const RUNS_SQL_AT: &str = "TARSY_DB_TEST_RUNS_SQL_AT";
@@ -219,9 +219,8 @@ fn directory() -> Directory {
 fn server() -> Server {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 6000 + u16::try_from(std::process::id() % 2000).expect("it is small");
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
-    let port = ports.find(is_free).expect("some port is free");
+    let port = ports.find_map(|port| reserve(port).ok()).expect("some port is free");
     let server = Server::start_at(port, &["listen_addresses = 'localhost'"]);
     let mut superuser = Connection::open(&server.url("postgres"));
     superuser.execute(&format!("CREATE ROLE tarsy LOGIN PASSWORD '{VERIFIER}'"));

@@ -3,11 +3,13 @@
 
 use std::fs::Permissions;
 use std::io::Read;
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+
+use tokio::net::TcpSocket;
 
 use super::connection::Connection;
 use super::harness::require;
@@ -65,6 +67,8 @@ pub(crate) struct Server {
     directory: PathBuf,
     binaries: PathBuf,
     pub(crate) port: u16,
+    /// Keeps the port while the server is down.
+    _reservation: TcpSocket,
     /// Ends the server and removes its files.
     _guard: Guard,
 }
@@ -80,20 +84,21 @@ impl Server {
         server
     }
 
-    /// The same at a port that is free.
-    pub(crate) fn start_at(port: u16, settings: &[&str]) -> Self {
-        let server = Self::create_at(port, settings);
+    /// The same at a port that [`reserve`] gave.
+    pub(crate) fn start_at(reservation: TcpSocket, settings: &[&str]) -> Self {
+        let server = Self::create_at(reservation, settings);
         server.run();
         server
     }
 
     /// Creates a cluster without starting it.
     pub(crate) fn create(settings: &[&str]) -> Self {
-        Self::create_at(free_port(), settings)
+        Self::create_at(reserve(0).expect("a free port"), settings)
     }
 
-    fn create_at(port: u16, settings: &[&str]) -> Self {
+    fn create_at(reservation: TcpSocket, settings: &[&str]) -> Self {
         require_postgresql();
+        let port = reservation.local_addr().expect("a bound socket").port();
         let binaries = binaries();
         let directory = temporary_directory("tarsy-db-postgresql-").keep();
         let data = directory.join("data");
@@ -113,7 +118,7 @@ impl Server {
             data.display(),
             directory.display()
         );
-        Self { directory, binaries, port, _guard: Guard::with(&stop) }
+        Self { directory, binaries, port, _reservation: reservation, _guard: Guard::with(&stop) }
     }
 
     /// Gives the server its certificate and key, in PEM format, for `ssl = on`.
@@ -313,16 +318,19 @@ fn give_to_postgres(directory: &Path) {
     }
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket").port()
+/// Takes a port of this machine, or any with 0, for as long as the socket lives: nothing listens at it, no other process
+/// is given it, and a server that is told its number may listen there, any number of times.
+pub(crate) fn reserve(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // The server's socket has the option too, and two that have it share a port as long as only one listens.
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    Ok(socket)
 }
 
-/// A port without a listener, for as long as the socket lives: it is bound, so no other process gets it.
-pub(crate) fn closed_port() -> (tokio::net::TcpSocket, u16) {
-    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+/// A port without a listener, for as long as the socket lives.
+pub(crate) fn closed_port() -> (TcpSocket, u16) {
+    let socket = reserve(0).expect("a free port");
     let port = socket.local_addr().expect("a bound socket").port();
     (socket, port)
 }
