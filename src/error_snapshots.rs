@@ -217,10 +217,12 @@ fn every_error_of_the_url() {
     let unknown = UrlError::UnknownParameter { name: text("mode"), allowed: vec!["sslmode", "host"] };
     let samples = samples!(UrlError {
         NoScheme => [url(UrlError::NoScheme)],
+        Surrounded => [url(UrlError::Surrounded("quotes around it"))],
         UnsupportedScheme => [url(UrlError::UnsupportedScheme(text("mysql")))],
         UnescapedPassword => [url(UrlError::UnescapedPassword)],
         SqliteHost => [url(UrlError::SqliteHost)],
         Port => [url(UrlError::Port)],
+        HostsWithOnePort => [url(UrlError::HostsWithOnePort)],
         HostLists => [url(UrlError::HostLists)],
         UnknownParameter => [url(unknown)],
         Repeated => [url(UrlError::Repeated("sslmode"))],

@@ -3,9 +3,9 @@
 use super::environment::lookup;
 use super::error::SettingsError;
 use super::key::{HOST, NAME, PASSWORD, PORT, URL, USER};
-use super::layers::{Layer, Layers};
+use super::layers::{FoundSecret, Layer, Layers};
 use super::setting::{Setting, is_blank, is_given};
-use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SqliteLocation};
+use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SecretFile, SqliteLocation};
 
 /// The parts of a PostgreSQL address, each with its source.
 #[derive(Debug, Clone)]
@@ -40,12 +40,14 @@ pub(crate) fn database(layers: &Layers<'_>) -> Result<(Setting<DatabaseUrl>, Opt
         return Ok((parsed_url(url)?, None));
     }
     for layer in [Layer::Environment, Layer::File] {
-        if let Some(url) = layers.secret(URL, layer)?.filter(|url| !is_blank(url)) {
-            return Ok((parsed_url(url)?, None));
+        if let Some(FoundSecret { setting, file }) = layers.secret(URL, layer)?.filter(|url| !is_blank(&url.setting)) {
+            let value = if file.is_some() { setting.value.trim().to_owned() } else { setting.value };
+            let database = parsed_url(Setting { value, source: setting.source })?;
+            return Ok((renewed_from(file.map(SecretFile::Url), database), None));
         }
-        if let Some(password) = layers.secret(PASSWORD, layer)? {
-            let parts = parts_with(layers, password)?;
-            return Ok((parts.address(), Some(parts)));
+        if let Some(FoundSecret { setting, file }) = layers.secret(PASSWORD, layer)? {
+            let parts = parts_with(layers, setting)?;
+            return Ok((renewed_from(file.map(SecretFile::Password), parts.address()), Some(parts)));
         }
     }
     let testing = lookup(layers.environment, "TESTING")?.filter(|testing| testing.value.eq_ignore_ascii_case("true"));
@@ -54,6 +56,14 @@ pub(crate) fn database(layers: &Layers<'_>) -> Result<(Setting<DatabaseUrl>, Opt
         None => Setting::default(DatabaseUrl::sqlite_file("history.db")),
     };
     Ok((database, None))
+}
+
+/// The same database, whose later logins read the file again.
+fn renewed_from(file: Option<SecretFile>, mut database: Setting<DatabaseUrl>) -> Setting<DatabaseUrl> {
+    if let DatabaseUrl::Postgresql(address) = &mut database.value {
+        address.secret_file = file;
+    }
+    database
 }
 
 fn parts_with(layers: &Layers<'_>, password: Setting<String>) -> Result<Parts, SettingsError> {

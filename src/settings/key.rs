@@ -143,14 +143,24 @@ pub(crate) const POOL_PRE_PING: Key = Key {
     flag: "",
 };
 
+pub(crate) const REQUIRE_TLS: Key = Key {
+    environment: "TARSY_DB_REQUIRE_TLS",
+    path: "database.require_tls",
+    default: "false",
+    unit: "",
+    meaning: "whether a connection in plain text that leaves this machine is refused, whatever `sslmode` is",
+    flag: "",
+};
+
 /// All settings.
-pub const KEYS: [Key; 15] = [
+pub const KEYS: [Key; 16] = [
     URL,
     HOST,
     PORT,
     USER,
     PASSWORD,
     NAME,
+    REQUIRE_TLS,
     HISTORY_ENABLED,
     RETENTION_DAYS,
     EVENT_RETENTION_HOURS,

@@ -1,6 +1,6 @@
 //! The sources of the settings in order of precedence, and the parsing of values.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::dotenv::Dotenv;
@@ -12,6 +12,7 @@ use super::key::{Key, URL};
 use super::setting::{Setting, SettingSource, is_blank, is_given};
 use crate::database::url::Secret;
 use crate::format;
+use crate::fs::secret_file;
 
 /// The sources of the settings.
 pub(crate) struct Layers<'a> {
@@ -49,7 +50,7 @@ impl<'a> Layers<'a> {
 
     /// A setting that may be read from its own file, from the environment or the settings file. An empty value counts as
     /// not set.
-    pub(crate) fn secret(&self, key: Key, layer: Layer) -> Result<Option<Setting<String>>, SettingsError> {
+    pub(crate) fn secret(&self, key: Key, layer: Layer) -> Result<Option<FoundSecret>, SettingsError> {
         let (name, file_name) = match layer {
             Layer::Environment => (key.environment, format!("{}_FILE", key.environment)),
             Layer::File => (key.path, format!("{}_file", key.path)),
@@ -62,10 +63,10 @@ impl<'a> Layers<'a> {
         let is_hidden = direct.is_some();
         match (direct.filter(is_given), file.filter(is_given)) {
             (Some(_), Some(_)) => Err(SettingsError::Both { name, file_name }),
-            (Some(setting), None) => Ok(Some(setting)),
+            (Some(setting), None) => Ok(Some(setting.into())),
             (None, Some(file)) => secret_from(&file_name, &file).map(Some),
             (None, None) => match layer {
-                Layer::Environment if !is_hidden => Ok(self.dotenv.text(key).filter(is_given)),
+                Layer::Environment if !is_hidden => Ok(self.dotenv.text(key).filter(is_given).map(FoundSecret::from)),
                 Layer::Environment | Layer::File => Ok(None),
             },
         }
@@ -122,7 +123,19 @@ impl<'a> Layers<'a> {
 
     /// The URL of the environment, otherwise of the `.env`.
     pub(crate) fn environment_url(&self) -> Result<Option<Setting<String>>, SettingsError> {
-        Ok(self.secret(URL, Layer::Environment)?.filter(|url| !is_blank(url)))
+        Ok(self.secret(URL, Layer::Environment)?.map(|found| found.setting).filter(|url| !is_blank(url)))
+    }
+}
+
+/// A secret, with the file that holds it if it has one of its own.
+pub(crate) struct FoundSecret {
+    pub(crate) setting: Setting<String>,
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl From<Setting<String>> for FoundSecret {
+    fn from(setting: Setting<String>) -> Self {
+        Self { setting, file: None }
     }
 }
 
@@ -139,26 +152,20 @@ fn reason(error: &SettingsError) -> String {
 }
 
 /// Reads the file of a secret. An error shows only an absolute path, because the value may be the secret itself.
-fn secret_from(name: &str, file: &Setting<String>) -> Result<Setting<String>, SettingsError> {
-    let mut value = std::fs::read_to_string(&file.value).map_err(|source| {
+fn secret_from(name: &str, file: &Setting<String>) -> Result<FoundSecret, SettingsError> {
+    let value = secret_file::read(Path::new(&file.value)).map_err(|source| {
         let path = if file.value.starts_with('/') { format!(" {}", file.value) } else { String::new() };
         SettingsError::Read { what: format!("the file{path} of `{name}`"), source }
     })?;
+    let path = std::path::absolute(&file.value).unwrap_or_else(|_| PathBuf::from(&file.value));
     if value.trim().is_empty() {
-        let path = std::path::absolute(&file.value).unwrap_or_else(|_| PathBuf::from(&file.value));
         return Err(SettingsError::Empty { name: name.to_owned(), path: path.display().to_string() });
-    }
-    if value.ends_with('\n') {
-        value.pop();
-        if value.ends_with('\r') {
-            value.pop();
-        }
     }
     let source = match &file.source {
         SettingSource::Environment(name) => SettingSource::Environment(name.clone()),
         other => SettingSource::SecretFile(format!("{other}, {name}")),
     };
-    Ok(Setting { value, source })
+    Ok(FoundSecret { setting: Setting { value, source }, file: Some(path) })
 }
 
 /// A boolean, in the forms that TARSy's own settings accept.

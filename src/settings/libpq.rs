@@ -8,7 +8,7 @@ use super::error::{LibpqError, SettingsError};
 use super::libpq_files::{home, in_home};
 use super::service_file;
 use crate::database::url::{
-    DatabaseUrl, KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates, Secret,
+    DatabaseUrl, KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates,
     SslMode, TlsOptions,
 };
 use crate::fs::system_user;
@@ -49,6 +49,9 @@ fn complete_parameters(address: &mut PostgresqlAddress, environment: &Environmen
         let Some(value) = value.filter(|value| !value.is_empty() || keeps_empty(keyword.name)) else {
             continue;
         };
+        if value.contains('\0') {
+            return Err(LibpqError::Nul(keyword.variable).into());
+        }
         keyword.apply(address, &value).map_err(|expected| SettingsError::Value {
             name: keyword.variable,
             source_name: "the environment".to_owned(),
@@ -65,18 +68,8 @@ fn keeps_empty(name: &str) -> bool {
 
 /// Without a role libpq uses the name of the system's user.
 fn complete_login(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
-    let given = |name| Ok::<_, SettingsError>(lookup_exactly(environment, name)?.filter(|value| !value.is_empty()));
-    if address.database.is_none() {
-        address.database = given("PGDATABASE")?;
-    }
     if address.user.is_none() {
-        address.user = Some(match given("PGUSER")? {
-            Some(user) => user,
-            None => system_user::name().ok_or(LibpqError::NoUser)?,
-        });
-    }
-    if address.password.is_none() {
-        address.password = given("PGPASSWORD")?.map(Secret::new);
+        address.user = Some(system_user::name().ok_or(LibpqError::NoUser)?);
     }
     if address.password_file.is_none() {
         address.password_file = home(environment).map(|home| home.join(".pgpass"));

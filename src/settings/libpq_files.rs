@@ -7,7 +7,7 @@ use super::environment::Environment;
 /// The home directory.
 pub(super) fn home(environment: &Environment) -> Option<PathBuf> {
     let home = environment.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    home.or_else(std::env::home_dir).filter(|home| home.is_absolute())
+    home.or_else(std::env::home_dir)
 }
 
 /// A file in `~/.postgresql`, if it exists.

@@ -47,7 +47,7 @@ use crate::history::retention::policy::DAYS_BY_DESIGN;
 use crate::settings::database::Parts;
 use crate::settings::key::{
     EVENT_RETENTION_HOURS, HISTORY_ENABLED, HOST, Key, MAX_OVERFLOW, NAME, PASSWORD, POOL_PRE_PING, POOL_RECYCLE,
-    POOL_SIZE, POOL_TIMEOUT, PORT, SCHEMA_TARGET, URL, USER,
+    POOL_SIZE, POOL_TIMEOUT, PORT, REQUIRE_TLS, SCHEMA_TARGET, URL, USER,
 };
 use crate::settings::layers::Layers;
 use crate::settings::setting::Setting;
@@ -59,6 +59,8 @@ pub struct Settings {
     pub database: Setting<DatabaseUrl>,
     /// The parts of the address, if the settings name it by parts.
     pub parts: Option<Parts>,
+    /// Whether plain text may not leave this machine.
+    pub require_tls: Setting<bool>,
     /// Whether TARSy stores a history.
     pub history_enabled: Setting<bool>,
     /// How long sessions are kept, in days. The default applies at the baseline revision only.
@@ -121,10 +123,15 @@ impl Settings {
         let layers = Layers::read(flags, environment)?;
         let (mut database, parts) = database::database(&layers)?;
         libpq::complete(&mut database.value, environment)?;
+        let require_tls = layers.flag(REQUIRE_TLS, false)?;
+        if let DatabaseUrl::Postgresql(address) = &mut database.value {
+            address.tls.is_required = require_tls.value;
+        }
         let warnings = warnings::warnings(&layers, &database, parts.as_ref())?;
         Ok(Self {
             database,
             parts,
+            require_tls,
             warnings,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, DAYS_BY_DESIGN)?,
@@ -164,6 +171,7 @@ impl Settings {
         let mut lines = vec![line(URL, &self.database)];
         lines.extend(parts);
         lines.extend([
+            line(REQUIRE_TLS, &self.require_tls),
             line(HISTORY_ENABLED, &self.history_enabled),
             line(RETENTION_DAYS, &self.retention_days),
             line(EVENT_RETENTION_HOURS, &self.event_retention_hours),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::error::{LibpqError, SettingsError};
 use super::libpq_files::home;
-use crate::database::url::{KEEPS_EMPTY, KEYWORDS, PostgresqlAddress, Secret};
+use crate::database::url::{KEEPS_EMPTY, KEYWORDS, PostgresqlAddress};
 use crate::format::io_message;
 
 /// Adds the parameters of the address's service that it does not have itself.
@@ -18,15 +18,16 @@ pub(super) fn complete(address: &mut PostgresqlAddress, environment: &Environmen
         return Err(unusable(&service, "`PGSERVICEFILE` is empty".to_owned()));
     }
     for path in paths(environment) {
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match std::fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => {
                 return Err(unusable(&service, format!("cannot read {}: {}", path.display(), io_message(&error))));
             }
         };
         let Some(lines) = section(&text, &service) else { continue };
         for (number, line) in lines {
-            set(address, line)
+            require_sound(line)
+                .and_then(|()| set(address, line.trim()))
                 .map_err(|what| unusable(&service, format!("{what} ({} line {number})", path.display())))?;
         }
         return Ok(());
@@ -50,34 +51,41 @@ fn paths(environment: &Environment) -> Vec<PathBuf> {
 
 /// The lines of a section, with their numbers.
 fn section<'t>(text: &'t str, service: &str) -> Option<Vec<(usize, &'t str)>> {
-    let lines = text.lines().zip(1..).map(|(line, number)| (number, line.trim()));
-    let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines.find(|(_, line)| *line == format!("[{service}]"))?;
-    Some(lines.take_while(|(_, line)| !line.starts_with('[')).collect())
+    let lines = text.lines().zip(1..).map(|(line, number)| (number, line));
+    let mut lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    lines.find(|(_, line)| line.trim() == format!("[{service}]"))?;
+    Some(lines.take_while(|(_, line)| !line.trim_start().starts_with('[')).collect())
 }
+
+/// libpq's limit of a line, with its end.
+const LONGEST_LINE: usize = 1022;
+
+/// Makes sure that libpq reads the same line.
+fn require_sound(line: &str) -> Result<(), String> {
+    if line.len() >= LONGEST_LINE {
+        return Err(format!("a line is longer than {LONGEST_LINE} bytes"));
+    }
+    if line.contains(char::REPLACEMENT_CHARACTER) {
+        return Err("a line is not UTF-8".to_owned());
+    }
+    Ok(())
+}
+
+/// Other names of `sslmode`, which libpq does not take from a file.
+const ONLY_IN_URLS: [&str; 2] = ["ssl", "requiressl"];
 
 /// Sets a parameter, unless the address has it.
 fn set(address: &mut PostgresqlAddress, line: &str) -> Result<(), String> {
     let (name, value) = line.split_once('=').ok_or("a line is not `parameter=value`")?;
-    let value = value.to_owned();
-    let is_known = ["user", "password", "dbname", "service"].contains(&name);
-    if is_known && value.is_empty() {
+    if name == "service" {
+        return Err("a service has no service".to_owned());
+    }
+    let keyword = KEYWORDS.iter().find(|keyword| keyword.name == name && !ONLY_IN_URLS.contains(&name));
+    let keyword = keyword.ok_or_else(|| format!("`{name}` is not supported"))?;
+    if (value.is_empty() && !KEEPS_EMPTY.contains(&name)) || !address.given.insert(keyword.name) {
         return Ok(());
     }
-    match name {
-        "user" => drop(address.user.get_or_insert(value)),
-        "password" => drop(address.password.get_or_insert(Secret::new(value))),
-        "dbname" => drop(address.database.get_or_insert(value)),
-        "service" => return Err("a service has no service".to_owned()),
-        _ => {
-            let keyword = KEYWORDS.iter().find(|keyword| keyword.name == name);
-            let keyword = keyword.ok_or_else(|| format!("`{name}` is not supported"))?;
-            if (!value.is_empty() || KEEPS_EMPTY.contains(&name)) && address.given.insert(keyword.name) {
-                keyword.apply(address, &value).map_err(|expected| format!("`{name}` is not {expected}"))?;
-            }
-        }
-    }
-    Ok(())
+    keyword.apply(address, value).map_err(|expected| format!("`{name}` is not {expected}"))
 }
 
 #[cfg(test)]
@@ -97,7 +105,7 @@ mod tests {
     #[test]
     fn a_section_ends_where_the_next_begins() {
         let text = "# one\n[a]\nhost=x\n\n  port=1  \n[b]\nhost=y\n";
-        assert_eq!(section(text, "a"), Some(vec![(3, "host=x"), (5, "port=1")]));
+        assert_eq!(section(text, "a"), Some(vec![(3, "host=x"), (5, "  port=1  ")]));
         assert_eq!(section(text, "b"), Some(vec![(7, "host=y")]));
         assert_eq!(section(text, "c"), None);
     }

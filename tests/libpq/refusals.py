@@ -62,6 +62,8 @@ REFUSALS = [
         "`(sslmode|require_auth|PGREQUIREAUTH)`",
         "an empty value may be one that was lost, and the connection would be less protected than it was meant to be",
     ),
+    Purpose(("password/not-utf8/variable",), "`PGPASSWORD`", "a variable that is not UTF-8 may be one that was damaged"),
+    Purpose(("requiressl/1-and-disable",), "`sslmode`", "two names of one parameter contradict each other"),
     Purpose(UNENCODED, "percent-encoded", "the backend itself refuses a URL with characters that are not encoded"),
 ]
 # Taken where libpq fails.
@@ -81,6 +83,8 @@ TAKEN = [
 URI = "a URI of SQLite opens the file in ways that tarsy-db does not check"
 PYTHON = "a setting of Python's driver that has no counterpart"
 UNREAD = "SQLAlchemy ignores it, and a wrong name would go unnoticed"
+# What tarsy-db says of a URL of SQLite whose file would have a name with a blank or a line end, which is never meant.
+SQLITE_BLANKS = "blanks or line ends around it"
 # Parameters of URLs of SQLite that are refused (78) where SQLAlchemy opens a file.
 SQLITE_REFUSALS = {
     "uri": URI,
@@ -91,5 +95,6 @@ SQLITE_REFUSALS = {
     "detect_types": PYTHON,
     "cached_statements": PYTHON,
     "foo": UNREAD,
+    "timeout": "an empty value may be one that was lost",
     "sslmode": UNREAD,
 }

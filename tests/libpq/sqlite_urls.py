@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outcome import run
-from refusals import SQLITE_REFUSALS
+from refusals import SQLITE_BLANKS, SQLITE_REFUSALS
 from verdict import CONFIGURATION, FAILURES
 
 JUDGE = Path(__file__).with_name("judge_sqlite.py")
@@ -158,8 +158,9 @@ def difference(judge: Opened, subject: Opened) -> tuple[str, str]:
         return "opens", f"{subject}, not {judge}"
     if not subject.error:
         return ("", "") if subject.files == judge.files else ("another file", f"{subject}, not {judge}")
-    if subject.exit_code == CONFIGURATION and "`" in subject.error:
-        is_meant = any(f"`{name}`" in subject.error.partition("supported are")[0] for name in SQLITE_REFUSALS)
+    told = subject.error.partition("supported are")[0]
+    if subject.exit_code == CONFIGURATION and ("`" in told or SQLITE_BLANKS in told):
+        is_meant = SQLITE_BLANKS in told or any(f"`{name}`" in told for name in SQLITE_REFUSALS)
         return ("refused by name" if is_meant else "refused"), subject.error
     return "kept out", f"exit code {subject.exit_code}: {subject.error}"
 

@@ -112,6 +112,7 @@ async fn checks(
 ) -> Vec<Finding> {
     let depth = Depth::of(arguments);
     let mut checks = vec![server::connection(connection, opened).await];
+    checks.extend(server::protection(&settings.database.value));
     if arguments.fix {
         checks.push(fix::repairs(connection).await);
     }

@@ -11,6 +11,7 @@ use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::transaction::Transaction;
+use crate::database::url::{DatabaseUrl, Protection};
 use crate::exit_code::ExitCode;
 use crate::format::{duration, io_message};
 use crate::output::Status;
@@ -31,6 +32,17 @@ pub(crate) async fn connection(connection: &Connection, opened: Duration) -> Fin
             NAME,
             format!("opened in {}, one round trip takes {}", duration(opened), duration(started.elapsed())),
         )
+    })
+}
+
+/// How the connection is protected. Nothing to check on SQLite.
+pub(crate) fn protection(url: &DatabaseUrl) -> Option<Finding> {
+    const NAME: &str = "protection";
+    Some(match url.protection()? {
+        plain @ Protection::PlainText => {
+            Finding::new(NAME, Status::Warning, format!("{plain}: others on the network can read and change it"))
+        }
+        protection => Finding::ok(NAME, protection.to_string()),
     })
 }
 

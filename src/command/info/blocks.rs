@@ -43,7 +43,8 @@ fn database_block(summary: &InfoSummary) -> Block {
     ];
     if summary.backend == Backend::Postgresql {
         rows.insert(2, vec!["role".into(), or_dash(summary.role.as_deref())]);
-        rows.insert(3, vec!["TLS".into(), or_dash(summary.tls.as_deref())]);
+        let protection = summary.protection.map(|protection| protection.to_string());
+        rows.insert(3, vec!["protection".into(), or_dash(protection.as_deref())]);
     }
     Block::Table { title: "database", header: vec![], rows }
 }

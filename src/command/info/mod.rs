@@ -75,7 +75,7 @@ pub(crate) async fn run(
         backend: url.backend(),
         server_version: server.version,
         role: server.role,
-        tls: server.tls,
+        protection: url.protection(),
         revision: state.revision().map(str::to_owned),
         bytes: server.bytes,
         tables,

@@ -26,7 +26,6 @@ const EPOCH_AFTER_MONDAY: i64 = 3 * 86_400;
 pub(crate) struct ServerInfo {
     pub(crate) version: String,
     pub(crate) role: Option<String>,
-    pub(crate) tls: Option<String>,
     /// The size of the whole database.
     pub(crate) bytes: u64,
 }
@@ -35,12 +34,10 @@ pub(crate) async fn server(connection: &Transaction) -> Result<ServerInfo, DbErr
     let sql = match connection.backend() {
         DbBackend::Postgres => {
             "SELECT current_setting('server_version') AS version, current_user::text AS role,
-                    coalesce((SELECT s.version || ' ' || s.cipher FROM pg_stat_ssl s
-                              WHERE s.pid = pg_backend_pid() AND s.ssl), 'none') AS tls,
                     pg_database_size(current_database()) AS bytes"
         }
         _ => {
-            "SELECT sqlite_version() AS version, NULL AS role, NULL AS tls,
+            "SELECT sqlite_version() AS version, NULL AS role,
                     (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes"
         }
     };
@@ -49,7 +46,6 @@ pub(crate) async fn server(connection: &Transaction) -> Result<ServerInfo, DbErr
         bytes: row.try_get::<i64>("", "bytes")?.unsigned_abs(),
         version: row.try_get("", "version")?,
         role: row.try_get("", "role")?,
-        tls: row.try_get("", "tls")?,
     })
 }
 

@@ -6,7 +6,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::command::retention::Retention;
-use crate::database::url::Backend;
+use crate::database::url::{Backend, Protection};
 use crate::history::retention::plan::RetentionPlan;
 use crate::history::space::Space;
 use crate::schema::row_policy::RowPolicies;
@@ -17,7 +17,8 @@ pub(crate) struct InfoSummary {
     pub(crate) backend: Backend,
     pub(crate) server_version: String,
     pub(crate) role: Option<String>,
-    pub(crate) tls: Option<String>,
+    /// How the connection is protected; `None` on SQLite.
+    pub(crate) protection: Option<Protection>,
     pub(crate) revision: Option<String>,
     pub(crate) bytes: u64,
     pub(crate) tables: Vec<TableInfo>,

@@ -226,6 +226,8 @@ impl PruneRun<'_> {
 
     /// Vacuums, fills the metrics, closes the databases and reports.
     async fn finish(mut self, mut blocks: Vec<Block>, mut ending: Ending, metrics: &mut Option<Metrics>) -> Report {
+        // A reconnect may have reached another host.
+        self.summary.database = self.history.url.to_string();
         if !self.history.selection.policy.is_about_sessions() {
             self.summary.remaining_sessions = None;
         }

@@ -129,7 +129,7 @@ async fn serve(mut driver: UnixStream, address: Arc<PostgresqlAddress>) {
         () = end_of(&driver) => return,
     };
     match connected {
-        Ok(Session { stream, greeting }) => {
+        Ok(Session { stream, greeting, .. }) => {
             if driver.write_all(&[&AUTHENTICATED[..], &greeting].concat()).await.is_ok() {
                 relay(driver, stream).await;
             }

@@ -360,7 +360,8 @@ impl Connection {
     }
 }
 
-/// Opens a pool, with one connection at first. Its transactions wait at most `lock_timeout` for another session's lock.
+/// Opens a pool, with one connection at first, to the first host that will do. Its transactions wait at most
+/// `lock_timeout` for another session's lock.
 ///
 /// # Errors
 /// [`ConnectError`] with the real reason: the pool alone would report only a timeout.
@@ -370,6 +371,7 @@ pub async fn open(
     pool: PoolLimits,
     lock_timeout: Duration,
 ) -> Result<Connection, ConnectError> {
+    url.forget_reached();
     open_as(url, access, pool, lock_timeout, None).await
 }
 
@@ -421,6 +423,7 @@ pub(crate) async fn open_granted(
     lock_timeout: Duration,
     statements: Statements,
 ) -> Result<Connection, ConnectError> {
+    url.forget_reached();
     let of_client = (statements == Statements::Repeated).then(mark::client);
     let connection = open_as(url, access, pool, lock_timeout, of_client.clone()).await?;
     let granted = match connection.fill().await {

@@ -1,5 +1,6 @@
 //! Connections to PostgreSQL.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
@@ -9,7 +10,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use super::bridge::Bridge;
 use super::limits::PoolLimits;
 use crate::database::failure::DatabaseCause;
-use crate::database::url::PostgresqlAddress;
+use crate::database::url::{PostgresqlAddress, Protection};
 
 /// The setting by which a client recognises a session of its own.
 pub(super) const CLIENT: &str = "tarsy_db.client";
@@ -31,7 +32,21 @@ pub(crate) async fn open_postgresql(
         options = options.options([(CLIENT, value)]);
     }
     let pool = pool_options(address, limits).connect_with(options).await?;
+    warn_of_plain_text(address);
     Ok((SqlxPostgresConnector::from_sqlx_postgres_pool(pool), bridge))
+}
+
+/// Says once that a connection in plain text leaves this machine.
+fn warn_of_plain_text(address: &PostgresqlAddress) {
+    static ONCE: Once = Once::new();
+    if address.reached().is_some_and(|reached| reached.protection == Protection::PlainText) {
+        ONCE.call_once(|| {
+            tracing::warn!(
+                "the connection to the server is in plain text, which others on the network can read and change; set \
+                 `sslmode=verify-full`, or refuse plain text with `TARSY_DB_REQUIRE_TLS=true`"
+            );
+        });
+    }
 }
 
 fn bridge_to(address: &PostgresqlAddress) -> Result<Bridge, DatabaseCause> {
@@ -39,7 +54,8 @@ fn bridge_to(address: &PostgresqlAddress) -> Result<Bridge, DatabaseCause> {
 }
 
 fn application_name(address: &PostgresqlAddress) -> &str {
-    address.application_name.as_deref().unwrap_or("tarsy")
+    let name = address.application_name.as_ref().or(address.fallback_application_name.as_ref());
+    name.map_or("tarsy", String::as_str)
 }
 
 fn pool_options(address: &PostgresqlAddress, limits: PoolLimits) -> PgPoolOptions {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::protection::Protection;
 use super::secret::Secret;
 use super::tls::TlsOptions;
+use crate::mutex::lock;
 
 /// The limit of one attempt to connect, unless the URL has a `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,7 +17,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A PostgreSQL database, as the URL or the separate settings name it.
 #[derive(Debug, Clone)]
 pub struct PostgresqlAddress {
-    /// Host names, addresses, or (starting with `/`) the directories of Unix sockets. If there are none, `localhost`.
+    /// Host names, addresses, or (starting with `/` or `@`) the directories of Unix sockets. If there are none,
+    /// [`DEFAULT_HOST`].
     pub hosts: Vec<String>,
     /// Addresses that save looking the names up.
     pub host_addresses: Vec<String>,
@@ -38,8 +40,10 @@ pub struct PostgresqlAddress {
     pub tls: TlsOptions,
     /// The limit of one attempt to connect; zero is none.
     pub connect_timeout: Option<Duration>,
-    /// What `pg_stat_activity` shows; if `None` `tarsy`.
+    /// What `pg_stat_activity` shows.
     pub application_name: Option<String>,
+    /// The same if that is `None`; otherwise `tarsy`.
+    pub fallback_application_name: Option<String>,
     /// Settings of the session, as the server's command line has them.
     pub options: Option<String>,
     /// Whether a login is bound to the connection; if `None` where the server offers it.
@@ -50,10 +54,30 @@ pub struct PostgresqlAddress {
     pub required_peer: Option<String>,
     /// The file that may have the password.
     pub password_file: Option<PathBuf>,
+    /// The file that holds the login, which may change.
+    pub(crate) secret_file: Option<SecretFile>,
     /// The section of the service file that has further parameters.
     pub service: Option<String>,
-    /// Which of the hosts was reached last. All copies of the address know it.
-    reached: Arc<AtomicUsize>,
+    /// Why the backend does not read the URL that the address comes from.
+    pub objection: Option<&'static str>,
+    /// What was reached last. All copies of the address know it.
+    reached: Arc<Mutex<Option<Reached>>>,
+}
+
+/// A file that holds a login.
+#[derive(Debug, Clone)]
+pub(crate) enum SecretFile {
+    /// The whole URL.
+    Url(PathBuf),
+    Password(PathBuf),
+}
+
+/// The server that a connection was opened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// The number of its host.
+    pub(crate) number: usize,
+    pub(crate) protection: Protection,
 }
 
 /// `load_balance_hosts`.
@@ -114,10 +138,10 @@ pub struct HostPlace<'a> {
 }
 
 impl HostPlace<'_> {
-    /// Whether the host is the directory of a Unix socket.
+    /// Whether the host is the directory of a Unix socket, or begins the name of one that is no file.
     #[must_use]
     pub fn is_unix_socket(&self) -> bool {
-        self.host.starts_with('/')
+        self.host.starts_with(['/', '@'])
     }
 }
 
@@ -154,26 +178,31 @@ impl PostgresqlAddress {
         password: Option<Secret>,
         database: Option<String>,
     ) -> Self {
+        let login = [("user", user.is_some()), ("password", password.is_some()), ("dbname", database.is_some())];
+        let given = login.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name);
         Self {
             hosts: vec![unbracketed(host).to_owned()],
             host_addresses: Vec::new(),
             ports: vec![port],
             host_order: HostOrder::AsGiven,
             target: TargetServer::Any,
-            given: BTreeSet::from(["host", "port"]),
+            given: given.chain(["host", "port"]).collect(),
             user,
             password,
             database,
             tls: TlsOptions::default(),
             connect_timeout: None,
             application_name: None,
+            fallback_application_name: None,
             options: None,
             channel_binding: None,
             required_login: None,
             required_peer: None,
             password_file: None,
+            secret_file: None,
             service: None,
-            reached: Arc::new(AtomicUsize::new(NONE)),
+            objection: None,
+            reached: Arc::default(),
         }
     }
 
@@ -189,35 +218,41 @@ impl PostgresqlAddress {
         let count = self.hosts.len().max(self.host_addresses.len()).max(1);
         let place = |index| {
             let (name, address) = (item(&self.hosts, index), item(&self.host_addresses, index));
-            let name = if name.is_empty() && address.is_empty() { "localhost" } else { name };
+            let name = if name.is_empty() && address.is_empty() { DEFAULT_HOST } else { name };
             let port = self.ports.get(index).or(self.ports.first()).copied().unwrap_or(DEFAULT_PORT);
             HostPlace { name, host: if address.is_empty() { name } else { address }, port }
         };
         (0..count).map(place).collect()
     }
 
-    /// Records that the host with this number was reached.
-    pub(crate) fn set_reached(&self, number: usize) {
-        self.reached.store(number, Ordering::Relaxed);
+    /// Records what was reached.
+    pub(crate) fn set_reached(&self, reached: Reached) {
+        *lock(&self.reached) = Some(reached);
     }
 
-    /// The number of the host that was reached.
-    pub(crate) fn reached(&self) -> Option<usize> {
-        Some(self.reached.load(Ordering::Relaxed)).filter(|number| *number != NONE)
+    /// Lets the next connection reach any host.
+    pub(crate) fn forget_reached(&self) {
+        *lock(&self.reached) = None;
+    }
+
+    /// What was reached last.
+    pub(crate) fn reached(&self) -> Option<Reached> {
+        *lock(&self.reached)
     }
 
     /// The same address with the one host that was reached last, if one was: what is asked about a session has to be
     /// asked of its server.
     #[must_use]
     pub(crate) fn at_reached_host(&self) -> Self {
-        let Some(place) = self.places().get(self.reached.load(Ordering::Relaxed)).copied() else { return self.clone() };
+        let reached = self.reached().and_then(|reached| self.places().get(reached.number).copied());
+        let Some(place) = reached else { return self.clone() };
         Self {
             hosts: vec![place.name.to_owned()],
             host_addresses: vec![place.host.to_owned()].into_iter().filter(|host| host != place.name).collect(),
             ports: vec![place.port],
             target: TargetServer::Any,
             // The numbers of one host are not those of all.
-            reached: Arc::new(AtomicUsize::new(NONE)),
+            reached: Arc::default(),
             ..self.clone()
         }
     }
@@ -250,17 +285,16 @@ impl PostgresqlAddress {
     }
 }
 
-/// In the place of the number of a host.
-const NONE: usize = usize::MAX;
-
 fn item(list: &[String], index: usize) -> &str {
     list.get(index).map(String::as_str).unwrap_or_default()
 }
 
+/// Where the server of this machine has its Unix socket, as the backend's libpq has it, and Debian's packages.
+const DEFAULT_HOST: &str = "/var/run/postgresql";
 /// The port of a host that names none.
 pub(super) const DEFAULT_PORT: u16 = 5432;
 
-/// The number of a port.
+/// The number of a port, as libpq reads it: blanks may surround it.
 pub(super) fn port(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|port| *port > 0)
+    text.trim().parse().ok().filter(|port| *port > 0)
 }

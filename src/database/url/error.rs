@@ -9,6 +9,9 @@ use crate::exit_code::ExitCode;
 pub enum UrlError {
     #[error("the database URL does not start with `sqlite:///` or `postgresql://`")]
     NoScheme,
+    /// The backend would take it for a part of the URL.
+    #[error("the database URL has {0}")]
+    Surrounded(&'static str),
     /// The scheme is not one of [`SCHEMES`].
     #[error("unsupported database scheme `{0}`; supported are {list}", list = listed(&SCHEMES))]
     UnsupportedScheme(String),
@@ -20,6 +23,11 @@ pub enum UrlError {
     SqliteHost,
     #[error("the port in the database URL is not a number from 1 to 65535")]
     Port,
+    /// `a,b:2`: the port of both for SQLAlchemy, and of the second for libpq.
+    #[error(
+        "the database URL has several hosts and one port before the slash, which SQLAlchemy and libpq read differently"
+    )]
+    HostsWithOnePort,
     /// One list is longer than another.
     #[error("the database URL has more or fewer ports or addresses than hosts")]
     HostLists,
@@ -55,6 +63,8 @@ impl Diagnostic for UrlError {
                  DATABASE_URL empty and give the parts: DATABASE_HOST, DATABASE_PORT, DATABASE_USER, \
                  DATABASE_PASSWORD (taken literally) and DATABASE_NAME",
             ),
+            UrlError::Surrounded(_) => Some("remove them where the URL is set; the backend fails with them, too"),
+            UrlError::HostsWithOnePort => Some("write `?host=a:1&host=b:2`"),
             UrlError::HostLists => Some("name a port for each host, or one for all"),
             UrlError::NoScheme => Some("for a SQLite file write `sqlite:///history.db`"),
             UrlError::UnknownParameter { name, allowed } => return similar(name, allowed),

@@ -59,10 +59,9 @@ const PROBE_SECONDS: Expected = "a number of seconds from 1 to 32767";
 const VERSIONS: Expected = "one of `TLSv1`, `TLSv1.1`, `TLSv1.2`, `TLSv1.3`";
 const LOGINS: Expected =
     "a list of `none`, `password`, `md5`, `scram-sha-256`, `gss`, `sspi`, each once, and each or none with a `!`";
-const SWITCH: Expected = "`0` or `1`";
 
 /// All parameters that a URL may have.
-pub(crate) const KEYWORDS: [Keyword; 38] = [
+pub(crate) const KEYWORDS: [Keyword; 42] = [
     of("host", "PGHOST", |address, value| {
         address.hosts = value.split(',').map(|host| unbracketed(host).to_owned()).collect();
         Ok(())
@@ -78,6 +77,12 @@ pub(crate) const KEYWORDS: [Keyword; 38] = [
         address.ports = ports.collect::<Option<_>>().ok_or("a port from 1 to 65535")?;
         Ok(())
     }),
+    of("user", "PGUSER", |address, value| text(&mut address.user, value)),
+    of("password", "PGPASSWORD", |address, value| {
+        address.password = Some(Secret::new(value));
+        Ok(())
+    }),
+    of("dbname", "PGDATABASE", |address, value| text(&mut address.database, value)),
     of("target_session_attrs", "PGTARGETSESSIONATTRS", |address, value| {
         address.target = match value {
             "any" => TargetServer::Any,
@@ -103,13 +108,12 @@ pub(crate) const KEYWORDS: [Keyword; 38] = [
         address.required_login = Some(required_login(value).ok_or(LOGINS)?);
         Ok(())
     }),
-    of("requirepeer", "PGREQUIREPEER", |address, value| {
-        address.required_peer = Some(value.to_owned());
-        Ok(())
-    }),
+    of("requirepeer", "PGREQUIREPEER", |address, value| text(&mut address.required_peer, value)),
     of("sslmode", "PGSSLMODE", set_mode),
-    // The same for asyncpg.
-    of("ssl", "", set_mode),
+    // The same for asyncpg, and `true` for Java.
+    of("ssl", "", |address, value| set_mode(address, if value == "true" { "require" } else { value })),
+    // The same before there were modes.
+    of("requiressl", "", |address, value| set_mode(address, if value.starts_with('1') { "require" } else { "prefer" })),
     of("sslnegotiation", "PGSSLNEGOTIATION", |address, value| {
         address.tls.negotiation = Some(match value {
             "postgres" => Negotiation::Postgres,
@@ -139,7 +143,7 @@ pub(crate) const KEYWORDS: [Keyword; 38] = [
         Ok(())
     }),
     of("sslsni", "PGSSLSNI", |address, value| {
-        address.tls.name_sending = Some(if switch(value)? { Sending::Allowed } else { Sending::Disabled });
+        address.tls.name_sending = Some(if value.starts_with('1') { Sending::Allowed } else { Sending::Disabled });
         Ok(())
     }),
     of("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", |address, value| {
@@ -169,18 +173,10 @@ pub(crate) const KEYWORDS: [Keyword; 38] = [
         address.connect_timeout = Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
         Ok(())
     }),
-    of("application_name", "PGAPPNAME", |address, value| {
-        address.application_name = Some(value.to_owned());
-        Ok(())
-    }),
-    of("options", "PGOPTIONS", |address, value| {
-        address.options = Some(value.to_owned());
-        Ok(())
-    }),
-    of("service", "PGSERVICE", |address, value| {
-        address.service = Some(value.to_owned());
-        Ok(())
-    }),
+    of("application_name", "PGAPPNAME", |address, value| text(&mut address.application_name, value)),
+    of("fallback_application_name", "", |address, value| text(&mut address.fallback_application_name, value)),
+    of("options", "PGOPTIONS", |address, value| text(&mut address.options, value)),
+    of("service", "PGSERVICE", |address, value| text(&mut address.service, value)),
     // TCP's keepalives are always on, compression of TLS is always off, text is always UTF-8, and a login with GSSAPI is
     // not supported.
     of("keepalives", "", |_, value| whole(value).map(drop).ok_or(WHOLE)),
@@ -193,7 +189,6 @@ pub(crate) const KEYWORDS: [Keyword; 38] = [
     of("krbsrvname", "PGKRBSRVNAME", without_effect),
     of("gsslib", "PGGSSLIB", without_effect),
     of("gssdelegation", "PGGSSDELEGATION", without_effect),
-    of("fallback_application_name", "", without_effect),
 ];
 
 const fn of(
@@ -231,6 +226,12 @@ fn required_login(value: &str) -> Option<RequiredLogin> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is one of many that may fail")]
+fn text(place: &mut Option<String>, value: &str) -> Result<(), Expected> {
+    *place = Some(value.to_owned());
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is one of many that may fail")]
 fn file(place: &mut Option<PathBuf>, value: &str) -> Result<(), Expected> {
     *place = Some(value.into());
     Ok(())
@@ -249,12 +250,4 @@ fn whole(value: &str) -> Option<i32> {
 /// Makes sure that a number is one from 1 to this one.
 fn up_to(most: i32, value: &str) -> Option<()> {
     whole(value).filter(|number| (1..=most).contains(number)).map(drop)
-}
-
-fn switch(value: &str) -> Result<bool, Expected> {
-    match value {
-        "1" => Ok(true),
-        "0" => Ok(false),
-        _ => Err(SWITCH),
-    }
 }

@@ -9,7 +9,9 @@
 //! | [`keyword`] | libpq's parameters |
 //! | [`address`] | everything that is known of a PostgreSQL database |
 //! | [`sqlite`] | a file, or memory |
+//! | [`objection`] | what the backend does not read |
 //! | [`tls`] | TLS as libpq's parameters name it |
+//! | [`protection`] | how a connection is protected |
 //! | [`parameters`] | the parameters after the `?` |
 //! | [`error`] | errors of URLs |
 //! | [`scheme`] | the schemes, and the backend of each |
@@ -18,8 +20,10 @@
 mod address;
 mod error;
 mod keyword;
+mod objection;
 mod parameters;
 mod postgresql;
+mod protection;
 mod scheme;
 mod secret;
 mod sqlite;
@@ -30,10 +34,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub(crate) use self::address::{
-    ChannelBinding, HostOrder, HostPlace, LoginKind, PostgresqlAddress, RequiredLogin, TargetServer,
+    ChannelBinding, HostOrder, HostPlace, LoginKind, PostgresqlAddress, Reached, RequiredLogin, SecretFile,
+    TargetServer,
 };
 pub(crate) use self::error::UrlError;
 pub(crate) use self::keyword::{KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS};
+pub(crate) use self::protection::Protection;
 pub(crate) use self::scheme::{Backend, is_url};
 pub(crate) use self::secret::Secret;
 pub(crate) use self::sqlite::SqliteLocation;
@@ -43,7 +49,8 @@ use self::postgresql::parse_postgresql;
 use self::scheme::SCHEMES;
 use self::sqlite::parse_sqlite;
 
-/// The address of a database. `Display` shows `user@host:port/database` or the absolute path, never a password.
+/// The address of a database. `Display` shows `user@host:port/database` or the absolute path, never a password. Of several
+/// hosts it shows the one that was reached, and all before.
 #[derive(Debug, Clone)]
 pub enum DatabaseUrl {
     /// `sqlite://` and `sqlite+aiosqlite://`.
@@ -64,7 +71,23 @@ impl DatabaseUrl {
     pub(crate) fn warning(&self) -> Option<String> {
         match self {
             DatabaseUrl::Sqlite(location) => location.warning(),
-            DatabaseUrl::Postgresql(_) => None,
+            DatabaseUrl::Postgresql(address) => address.objection.map(objection::warning),
+        }
+    }
+
+    /// Lets the next connection reach any of several hosts.
+    pub(crate) fn forget_reached(&self) {
+        if let DatabaseUrl::Postgresql(address) = self {
+            address.forget_reached();
+        }
+    }
+
+    /// How the connection that was opened last is protected; `None` for SQLite, and before the first connection.
+    #[must_use]
+    pub(crate) fn protection(&self) -> Option<Protection> {
+        match self {
+            DatabaseUrl::Sqlite(_) => None,
+            DatabaseUrl::Postgresql(address) => address.reached().map(|reached| reached.protection),
         }
     }
 
@@ -96,14 +119,30 @@ impl fmt::Display for DatabaseUrl {
                 if let Some(user) = &address.user {
                     write!(f, "{user}@")?;
                 }
-                let places: Vec<_> = address.places().iter().map(ToString::to_string).collect();
-                f.write_str(&places.join(","))?;
-                if let Some(database) = &address.database {
-                    write!(f, "/{database}")?;
+                let places = address.places();
+                match address.reached().and_then(|reached| places.get(reached.number)) {
+                    Some(place) => write!(f, "{place}")?,
+                    None => f.write_str(&places.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))?,
                 }
-                Ok(())
+                match address.database.as_ref().or(address.user.as_ref()) {
+                    Some(database) => write!(f, "/{database}"),
+                    None => Ok(()),
+                }
             }
         }
+    }
+}
+
+/// What surrounds a URL that does not belong to it.
+fn surroundings(text: &str) -> Option<&'static str> {
+    if text.starts_with('\u{feff}') {
+        Some("a byte order mark before it")
+    } else if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+        Some("quotes around it")
+    } else if text.trim() != text {
+        Some("blanks or line ends around it")
+    } else {
+        None
     }
 }
 
@@ -111,11 +150,22 @@ impl FromStr for DatabaseUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let (scheme, rest) = text.trim().split_once("://").ok_or(UrlError::NoScheme)?;
-        let scheme = scheme.to_ascii_lowercase();
+        if let Some(what) = surroundings(text) {
+            return Err(UrlError::Surrounded(what));
+        }
+        let (given, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+        let scheme = given.to_ascii_lowercase();
         match scheme.as_str() {
-            "sqlite" | "sqlite+aiosqlite" => parse_sqlite(rest).map(Self::Sqlite),
-            _ if SCHEMES.contains(&scheme.as_str()) => parse_postgresql(rest).map(Box::new).map(Self::Postgresql),
+            "sqlite" | "sqlite+aiosqlite" | "sqlite+pysqlite" => {
+                let mut location = parse_sqlite(rest)?;
+                location.objection = objection::to_scheme(given);
+                Ok(Self::Sqlite(location))
+            }
+            _ if SCHEMES.contains(&scheme.as_str()) => {
+                let mut address = parse_postgresql(rest)?;
+                address.objection = objection::to_scheme(given).or_else(|| objection::to_parts(&scheme, rest));
+                Ok(Self::Postgresql(Box::new(address)))
+            }
             // Text before `://` may be a mistyped URL with a password in it: show it only if it is a plain word.
             _ if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
                 Err(UrlError::UnsupportedScheme(scheme))
@@ -157,8 +207,8 @@ mod tests {
 
     #[test]
     fn postgresql_parts_are_found_and_decoded() {
-        for scheme in &SCHEMES[2..] {
-            let found = address(&format!("  {scheme}://tarsy:p%40ss@db:5433/history?sslmode=require \n"));
+        for scheme in &SCHEMES[3..] {
+            let found = address(&format!("{scheme}://tarsy:p%40ss@db:5433/history?sslmode=require"));
             assert_eq!((found.hosts.join(","), found.ports), ("db".to_owned(), vec![5433]));
             assert_eq!(found.user.as_deref(), Some("tarsy"));
             assert_eq!(found.password.as_ref().map(Secret::expose), Some("p@ss"));
@@ -224,10 +274,62 @@ mod tests {
     }
 
     #[test]
+    fn what_surrounds_a_url_is_named() {
+        for (url, what) in [
+            ("\u{feff}postgresql://u@h/d", "byte order mark"),
+            ("\"sqlite:///x.db\"", "quotes"),
+            ("'postgresql://u@h/d'", "quotes"),
+            (" postgresql://u@h/d", "blanks"),
+            ("sqlite:///x.db\n", "blanks"),
+        ] {
+            let error = url.parse::<DatabaseUrl>().expect_err(url).to_string();
+            assert!(error.contains(what), "{url:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_the_backend_does_not_read_is_a_warning() {
+        let warning = |url: &str| url.parse::<DatabaseUrl>().expect("tarsy-db reads it").warning().unwrap_or_default();
+        for (url, what) in [
+            ("postgres://u@h/d", "`postgresql://`"),
+            ("POSTGRESQL://u@h/d", "lower case"),
+            ("SQLITE:////x.db", "lower case"),
+            ("postgresql://u@a:1,b:2/d", "host=a:1&host=b:2"),
+            ("postgresql://u@h/d?ssl=require", "`sslmode`"),
+        ] {
+            assert!(warning(url).contains(what), "{url}: {}", warning(url));
+        }
+        for url in ["postgresql+psycopg2://u@h/d", "postgresql+asyncpg://u@h/d?ssl=require", "sqlite+pysqlite:////x.db"]
+        {
+            assert_eq!(warning(url), "", "{url}");
+        }
+    }
+
+    #[test]
+    fn the_port_of_the_last_of_several_hosts_is_not_guessed() {
+        let error = "postgresql://u@a,b:2/d".parse::<DatabaseUrl>().err();
+        assert_eq!(error, Some(UrlError::HostsWithOnePort));
+        assert_eq!(address("postgresql://u@/d?host=a&host=b:2").ports, [5432, 2]);
+    }
+
+    #[test]
+    fn an_at_sign_in_a_parameter_belongs_to_no_password() {
+        assert_eq!(address("postgresql://u:p@/d?host=@socket").hosts, ["@socket"]);
+        assert_eq!(address("postgresql://u@h/d?application_name=a@b").application_name.as_deref(), Some("a@b"));
+    }
+
+    #[test]
+    fn the_login_may_be_in_parameters() {
+        let found = address("postgresql://other:word@h?user=u&password=p&dbname=d");
+        assert_eq!((found.user.as_deref(), found.database.as_deref()), (Some("u"), Some("d")));
+        assert_eq!(found.password.as_ref().map(Secret::expose), Some("p"));
+    }
+
+    #[test]
     fn several_hosts_are_written_in_three_ways() {
         let shown = |url: &str| url.parse::<DatabaseUrl>().map(|url| url.to_string());
         for url in [
-            "postgresql://u@a:1,b/d",
+            "postgresql://u@a:1,b:/d",
             "postgresql://u@/d?host=a,b&port=1,",
             "postgresql://u@/d?host=a:1&host=b",
             "postgresql://u@a,b/d?port=1,5432",
@@ -255,14 +357,16 @@ mod tests {
 
     #[test]
     fn neither_display_nor_debug_nor_an_error_shows_the_password() {
-        let url: DatabaseUrl = "postgresql://tarsy:hunter2@db/history".parse().expect("a sound URL");
-        assert_eq!(url.to_string(), "tarsy@db:5432/history");
-        assert!(!format!("{url:?}").contains("hunter2"));
+        for sound in ["postgresql://tarsy:hunter2@db/history", "postgresql://tarsy@db/history?password=hunter2"] {
+            let url: DatabaseUrl = sound.parse().expect("a sound URL");
+            assert_eq!(url.to_string(), "tarsy@db:5432/history");
+            assert!(!format!("{url:?}").contains("hunter2"));
+        }
         for broken in [
             "postgresql://tarsy:hunter2@x@db/history",
             "postgresql://tarsy:hunter2@db:port/history",
             "postgresql://tarsy:hunter2@a:1,b:2/history?port=1,2,3",
-            "postgresql://tarsy:hunter2@db/history?password=hunter2",
+            "postgresql://tarsy:hunter2@db/history?pasword=hunter2",
             "mysql://tarsy:hunter2@db/history",
             "tarsy:hunter2@db/://history",
             "tarsy:hunter2@db",

@@ -7,9 +7,12 @@ use percent_encoding::percent_decode_str;
 pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = value.replace('+', " ");
-        (name.to_owned(), percent_decode_str(&value).decode_utf8_lossy().into_owned())
+        (decoded(name), decoded(value))
     })
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 /// A number of seconds. Zero and less are zero.

@@ -14,11 +14,12 @@ use super::secret::Secret;
 pub(crate) fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
+    let (location, query) = tail.split_once('?').unwrap_or((tail, ""));
     // `user:pass/word@host`: the slash in the password ended the authority, and the rest may be part of the password.
-    if tail.contains('@') || tail.starts_with('#') {
+    let is_query = authority.contains('@') && parameters(query).all(|(name, _)| is_known(&name));
+    if location.contains('@') || (query.contains('@') && !is_query) || tail.starts_with('#') {
         return Err(UrlError::UnescapedPassword);
     }
-    let (location, query) = tail.split_once('?').unwrap_or((tail, ""));
     let (userinfo, host_and_port) = match authority.rsplit_once('@') {
         Some((userinfo, host)) => (Some(userinfo), host),
         None => (None, authority),
@@ -27,12 +28,20 @@ pub(crate) fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError
         Some((user, password)) => (percent_decoded(user)?, percent_decoded(password)?),
         None => (None, None),
     };
-    let database = Some(location.trim_start_matches('/')).filter(|name| !name.is_empty()).map(str::to_owned);
+    let database =
+        Some(location.strip_prefix('/').unwrap_or(location)).filter(|name| !name.is_empty()).map(str::to_owned);
 
     let mut address = PostgresqlAddress::new("", DEFAULT_PORT, user, password.map(Secret::new), database);
     (address.hosts, address.ports) = (Vec::new(), Vec::new());
-    address.given.clear();
+    address.given.retain(|name| !matches!(*name, "host" | "port"));
     set_hosts(&mut address, host_and_port)?;
+    let has_port = |host: &str| host_and_port_of(host).is_ok_and(|(_, port)| port.is_some());
+    if let Some((others, last)) = host_and_port.rsplit_once(',')
+        && has_port(last)
+        && !others.split(',').any(has_port)
+    {
+        return Err(UrlError::HostsWithOnePort);
+    }
     // SQLAlchemy repeats the parameter for each host.
     let (hosts, others): (Vec<_>, Vec<_>) = parameters(query).partition(|(name, _)| name == "host");
     if !hosts.is_empty() {
@@ -73,7 +82,7 @@ fn set_parameter(
     if value.is_empty() && !KEEPS_EMPTY.contains(&keyword.name) {
         return Ok(());
     }
-    let meant = if keyword.name == "ssl" { "sslmode" } else { keyword.name };
+    let meant = if matches!(keyword.name, "ssl" | "requiressl") { "sslmode" } else { keyword.name };
     address.given.insert(meant);
     if !set.insert(meant) {
         return Err(UrlError::Repeated(meant));
@@ -81,11 +90,15 @@ fn set_parameter(
     keyword.apply(address, value).map_err(|expected| UrlError::Parameter { name: keyword.name, expected })
 }
 
+fn is_known(name: &str) -> bool {
+    KEYWORDS.iter().any(|keyword| keyword.name == name)
+}
+
 /// Splits a host and its port. The directory of a Unix socket has none, nor has an address of IPv6 without brackets.
 fn host_and_port_of(text: &str) -> Result<(Option<String>, Option<u16>), UrlError> {
     let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         Some((host, after)) => (host, after.strip_prefix(':')),
-        None if text.starts_with('/') || text.matches(':').count() > 1 => (text, None),
+        None if text.starts_with(['/', '@']) || text.matches(':').count() > 1 => (text, None),
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
             None => (text, None),

@@ -3,9 +3,10 @@
 use std::fmt;
 
 /// The supported URL schemes, in the order of messages.
-pub(crate) const SCHEMES: [&str; 7] = [
+pub(crate) const SCHEMES: [&str; 8] = [
     "sqlite",
     "sqlite+aiosqlite",
+    "sqlite+pysqlite",
     "postgresql",
     "postgresql+psycopg2",
     "postgresql+psycopg",

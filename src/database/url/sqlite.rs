@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::error::UrlError;
+use super::objection;
 use super::parameters::{parameters, seconds};
 
 const SQLITE_PARAMETERS: [&str; 2] = ["timeout", "check_same_thread"];
@@ -17,6 +18,8 @@ pub struct SqliteLocation {
     relative: Option<PathBuf>,
     /// How long to wait for another writer; `None` leaves that to the caller.
     pub busy_timeout: Option<Duration>,
+    /// Why the backend does not read the URL of this location.
+    pub(super) objection: Option<&'static str>,
 }
 
 impl SqliteLocation {
@@ -26,18 +29,22 @@ impl SqliteLocation {
         let path = path.into();
         // If the working directory no longer exists, the path stays relative and opening it fails.
         let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
-        Self { path: Some(absolute), relative: None, busy_timeout: None }
+        Self { path: Some(absolute), relative: None, busy_timeout: None, objection: None }
     }
 
     #[must_use]
     pub fn memory() -> Self {
-        Self { path: None, relative: None, busy_timeout: None }
+        Self { path: None, relative: None, busy_timeout: None, objection: None }
     }
 
-    /// A warning if the URL may not mean what was intended: `sqlite:///var/lib/x.db`, with three slashes, is relative;
+    /// A warning if the backend does not read the URL, or if it may not mean what was intended: `sqlite:///var/lib/x.db`, with three slashes, is relative;
     /// `sqlite:///$EMPTY` is memory.
     #[must_use]
     pub(crate) fn warning(&self) -> Option<String> {
+        self.objection.map(objection::warning).or_else(|| self.misunderstanding())
+    }
+
+    fn misunderstanding(&self) -> Option<String> {
         let relative = self.relative.as_ref()?;
         let Some(path) = &self.path else {
             return Some(

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::protection::Verified;
 use super::secret::Secret;
 
 /// libpq's `sslmode`: whether a connection has to be encrypted, and how the server is verified.
@@ -107,6 +108,8 @@ pub enum Sending {
 /// What libpq's parameters say about TLS.
 #[derive(Debug, Clone, Default)]
 pub struct TlsOptions {
+    /// Whether plain text may not leave this machine, whatever the mode.
+    pub is_required: bool,
     /// If `None` `prefer`.
     pub mode: Option<SslMode>,
     /// If `None` the client asks first.
@@ -138,6 +141,16 @@ impl TlsOptions {
     #[must_use]
     pub fn mode(&self) -> SslMode {
         self.mode.unwrap_or_default()
+    }
+
+    /// What a handshake verifies.
+    #[must_use]
+    pub(crate) fn verified(&self) -> Verified {
+        match (self.mode(), &self.roots) {
+            (SslMode::VerifyFull, _) => Verified::Host,
+            (_, Some(_)) => Verified::Ca,
+            (_, None) => Verified::Nothing,
+        }
     }
 
     /// The lowest version, or libpq's default.

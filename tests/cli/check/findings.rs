@@ -28,9 +28,10 @@ fn a_sound_baseline_is_sound(database: &Database) {
         assert_eq!(report["sound"], true);
         let checks = report["checks"].as_array().expect("a list of checks");
         let names: Vec<_> = checks.iter().filter_map(|check| check["name"].as_str()).collect();
-        let of_postgresql = ["server", "encoding", "time zone", "capacity"];
+        let of_postgresql = ["protection", "server", "encoding", "time zone", "capacity"];
         let mut expected = vec![
             "connection",
+            "protection",
             "server",
             "encoding",
             "time zone",

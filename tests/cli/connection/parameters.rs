@@ -38,7 +38,7 @@ fn a_nul_is_refused_by_the_name_of_the_value() {
         "[mine]\napplication_name=a\0user\0other\n[user]\nuser=postgres\0\n[password]\npassword={PASSWORD}\0\n"
     );
     let services = write_file(directory.path(), "services", text);
-    each([("mine", "`application_name`"), ("user", "the role"), ("password", "the password")], |(service, what)| {
+    each([("mine", "`application_name`"), ("user", "`user`"), ("password", "`password`")], |(service, what)| {
         let mut command = bare_tarsy_db(directory.path());
         command.env("DATABASE_URL", format!("postgresql://{place}?service={service}"));
         Outcome::of(command.env("PGSERVICEFILE", &services).args(ONCE)).expect(78).tells(&[what, "NUL"]);

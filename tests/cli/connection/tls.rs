@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::cases::each;
 use crate::support::certificate::{Authority, Validity};
 use crate::support::fake_server::server_of;
-use crate::support::server::Server;
+use crate::support::server::{PASSWORD, Server};
 use crate::support::{
     Database, Outcome, Schema, apply, bare_tarsy_db, run_at, tarsy_db, test, test_directory, write_file,
 };
@@ -243,7 +243,6 @@ fn settings_that_cannot_be_honoured_are_refused_by_name() {
         ("PGGSSENCMODE", "require"),
         ("PGSSLMINPROTOCOLVERSION", "SSLv3"),
         ("PGSSLCERTMODE", "require"),
-        ("PGSSLSNI", "yes"),
         ("PGSSLNEGOTIATION", "soon"),
         ("PGCONNECT_TIMEOUT", "soon"),
     ];
@@ -329,6 +328,38 @@ fn a_login_is_bound_to_the_connection_if_the_settings_require_it() {
         let unbound = run_at(&url(&server, "sslmode=require&channel_binding=require"), &ONCE).expect(78);
         unbound.tells(&["channel_binding=require"]);
     }
+}
+
+#[apply(test)]
+fn check_and_info_say_how_the_connection_is_protected() {
+    let server = Authority::new("known");
+    let client = Client::new(&server);
+    let server = server.server("127.0.0.1", Validity::Current);
+    let root = client.root_certificate();
+    let root = format!("sslrootcert={}", text(&root));
+    let socket = format!("host={}&port={}", server.socket_directory().display(), server.port);
+    each(
+        [
+            ("sslmode=require", "TLSv1.3, server not verified", "tls", Some("nothing")),
+            (&format!("sslmode=verify-ca&{root}"), "certificate of a trusted CA", "tls", Some("ca")),
+            (&format!("sslmode=verify-full&{root}"), "TLSv1.3, server verified", "tls", Some("host")),
+            ("sslmode=disable", "plain text, on this machine", "loopback", None),
+            (&socket, "Unix socket", "unix_socket", None),
+        ],
+        |(parameters, shown, kind, verified): (&str, _, _, _)| {
+            let place = if kind == "unix_socket" { "" } else { &format!("127.0.0.1:{}", server.port) };
+            let url = format!("postgresql://postgres:{PASSWORD}@{place}/postgres?{parameters}");
+            let report = run_at(&url, &["info", "--output", "json"]).expect(0).json();
+            assert_eq!(report["protection"]["kind"], kind, "{report}");
+            assert_eq!(report["protection"]["verified"].as_str(), verified, "{report}");
+            let check = run_at(&url, &["check"]).expect(3).stdout;
+            assert!(check.contains("protection") && check.contains(shown), "{check}");
+            // What leaves the machine has to be encrypted; this does not.
+            let mut command = bare_tarsy_db(client.directory.path());
+            command.env("DATABASE_URL", &url).env("TARSY_DB_REQUIRE_TLS", "true");
+            Outcome::of(command.args(ONCE)).expect(0);
+        },
+    );
 }
 
 #[apply(test)]

@@ -214,7 +214,7 @@ fn each_setting_says_where_it_came_from(database: &Database) {
     assert_eq!(setting("history.enabled"), ("true", "default"));
     assert_eq!(setting("history.event_retention_hours"), ("24", "default"));
     assert_eq!(setting("schema.target"), ("ae85467a75d2 (1 of 23)", "default"));
-    assert_eq!(report["settings"].as_object().expect("settings").len(), 10);
+    assert_eq!(report["settings"].as_object().expect("settings").len(), 11);
 
     let flagged = tarsy_db(database)
         .env("DATABASE_URL", "sqlite:///other.db")
@@ -254,7 +254,7 @@ fn the_server_and_the_role_are_named_but_no_password() {
     let json = run(&["info", "--output", "json", "-vv"]);
     let report = json.json();
     assert_eq!(report["role"], role.name.as_str());
-    assert_eq!(report["tls"], "none");
+    assert_eq!(report["protection"]["kind"], "loopback");
     let space = report["space"]["tables"].as_array().expect("a list of tables");
     assert!(space.iter().all(|table| table["may_vacuum"] == false), "{report:#}");
     let version = database.texts("SELECT current_setting('server_version')").remove(0).expect("a version");

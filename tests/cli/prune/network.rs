@@ -7,7 +7,7 @@ use crate::support::history::{OLD_US, insert_many, insert_session};
 use crate::support::process::wait_until;
 use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
 use crate::support::prune::{start_to_prune, start_to_prune_at};
-use crate::support::server::Server;
+use crate::support::server::{PASSWORD, Server};
 use crate::support::{Database, Outcome, Running, Schema, apply, test};
 
 const MANY: u32 = 1500;
@@ -44,6 +44,23 @@ fn a_server_that_restarts_is_waited_for_and_all_is_counted() {
     assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
     assert_eq!(database.count("llm_interactions"), 0);
     assert_eq!(outcome.json()["remaining_sessions"], 0);
+}
+
+#[apply(test)]
+fn another_host_of_the_url_takes_over() {
+    let (server, database) = server_with_history();
+    let [first, second] = [(); 2].map(|()| Proxy::to(server.port));
+    let hosts = format!("host=127.0.0.1:{}&host=127.0.0.1:{}", first.port, second.port);
+    let url = format!("postgresql://postgres:{PASSWORD}@/{}?{hosts}", database.name());
+    let mut run = start_to_prune_at(&url, &database, &[]);
+    wait_until("some sessions are gone", || database.count("alert_sessions") < i64::from(MANY));
+    drop(first);
+    run.says("reconnected");
+    let outcome = run.finish().expect(0);
+    assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
+    // The host that was reached is shown.
+    let reached = format!("postgres@127.0.0.1:{}/{}", second.port, database.name());
+    assert_eq!(outcome.json()["database"], reached);
 }
 
 #[apply(test)]

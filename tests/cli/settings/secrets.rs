@@ -152,7 +152,7 @@ fn a_password_is_not_shown_where_a_url_is_wrong() {
         format!("postgresql://u:{MARKER}%zz@h/d"),
         format!("postgresql://u:{MARKER}@h:port/d"),
         format!("postgresql://u:{MARKER}@a,b/d?port=1,2,3"),
-        format!("postgresql://u:{MARKER}@h/d?password={MARKER}"),
+        format!("postgresql://u:{MARKER}@h/d?password={MARKER}%00"),
         format!("postgresql://u@h/d?passwort={MARKER}"),
         format!("postgresql://u@h/d?sslmode={MARKER}"),
         format!("postgresql://u:{MARKER}"),

@@ -301,7 +301,7 @@ fn what_a_url_leaves_out_is_taken_from_the_variables_of_libpq() {
     assert_eq!(place(&mut at("postgresql://x@:5432/url")), "x@variable.invalid:5432/url");
     assert_eq!(place(&mut at("postgresql://x@/url?host=url.invalid&port=6")), "x@url.invalid:6/url");
     let empty = [("PGHOST", ""), ("PGPORT", ""), ("PGDATABASE", "")];
-    assert_eq!(place(at("postgresql://x@url.invalid").envs(empty)), "x@url.invalid:5432");
+    assert_eq!(place(at("postgresql://x@url.invalid").envs(empty)), "x@url.invalid:5432/x");
     // The backend makes a whole URL of the parts.
     let mut parts = at("");
     parts.env("DATABASE_PASSWORD", "x").env("DATABASE_HOST", "part.invalid");

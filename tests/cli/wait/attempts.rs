@@ -9,7 +9,7 @@ use crate::support::cases::each;
 use crate::support::database::block_on;
 use crate::support::fake_server::server_that_sends;
 use crate::support::process::{Held, PATIENCE};
-use crate::support::server::{self, Server};
+use crate::support::server::{self, PASSWORD, Server};
 use crate::support::{Database, Outcome, Role, Running, apply, bare_tarsy_db, tarsy_db, test};
 
 fn wait(database: &Database, arguments: &[&str]) -> Outcome {
@@ -57,6 +57,33 @@ fn attempts_run_out(database: &Database) {
     let gave_up = wait(database, &["--for", "schema", "--max-attempts", "2"]).expect(3);
     assert!(gave_up.stderr.contains("gave up waiting after 2 attempts"), "{}", gave_up.stderr);
     assert!(gave_up.stderr.contains("`tarsy-db init`"), "{}", gave_up.stderr);
+}
+
+#[apply(test)]
+fn a_secret_that_changes_is_read_again() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let secret = database.directory().join("secret");
+    let place = format!("127.0.0.1:{}/{}", database.port(), database.name());
+    let url = |user: &str, password: &str| format!("postgresql://{user}:{password}@{place}\n");
+    each(
+        [
+            ("DATABASE_URL_FILE", url("missing", "wrong"), url("postgres", PASSWORD)),
+            ("DATABASE_PASSWORD_FILE", "wrong\n".to_owned(), format!("{PASSWORD}\n")),
+        ],
+        |(variable, before, after)| {
+            std::fs::write(&secret, before).expect("the file can be written");
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
+            command.env_clear().current_dir(database.directory()).env(variable, &secret);
+            command.env("DATABASE_PORT", database.port().to_string()).env("DATABASE_NAME", database.name());
+            command.env("DATABASE_HOST", "127.0.0.1").env("DATABASE_USER", "postgres");
+            command.args(["wait", "--retry-all", "--max-interval", "200ms"]);
+            let mut waiting = Running::of(&mut command);
+            waiting.says("password authentication failed");
+            std::fs::write(&secret, after).expect("the file can be written");
+            waiting.finish().expect(0);
+        },
+    );
 }
 
 #[apply(test)]

@@ -7,7 +7,7 @@ use crate::database::url::{HostOrder, HostPlace, PostgresqlAddress};
 /// login its host is the only one, because a plan that was made for one server must not be carried out on another.
 pub(super) fn in_order(address: &PostgresqlAddress) -> Vec<(usize, HostPlace<'_>)> {
     let all: Vec<_> = address.places().into_iter().enumerate().collect();
-    match address.reached().and_then(|number| all.get(number).copied()) {
+    match address.reached().and_then(|reached| all.get(reached.number).copied()) {
         Some(reached) => vec![reached],
         None => shuffled(all, address.host_order),
     }
@@ -46,6 +46,7 @@ pub(super) fn joined(mut causes: Vec<(HostPlace<'_>, DatabaseCause)>) -> Databas
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::url::{Protection, Reached};
 
     #[test]
     fn after_a_login_its_host_is_the_only_one() {
@@ -55,7 +56,7 @@ mod tests {
         let numbers =
             |address: &PostgresqlAddress| in_order(address).iter().map(|(number, _)| *number).collect::<Vec<_>>();
         assert_eq!(numbers(&address), [0, 1]);
-        address.clone().set_reached(1);
+        address.clone().set_reached(Reached { number: 1, protection: Protection::PlainText });
         assert_eq!((numbers(&address), in_order(&address)[0].1.host), (vec![1], "two"));
     }
 

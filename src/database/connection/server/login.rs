@@ -96,12 +96,9 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
     let mut is_bound = credentials.binding != ChannelBinding::Require;
     let mut is_asked = false;
     loop {
-        let kinds = [kind::AUTHENTICATION, kind::NOTICE, kind::ERROR];
-        let message = messages.receive(&kinds).await?;
-        match message.kind() {
-            kind::ERROR => return Err(refusal(&message, Reach::Encryption)),
-            kind::NOTICE => continue,
-            _ => {}
+        let message = messages.receive(&[kind::AUTHENTICATION, kind::ERROR]).await?;
+        if message.kind() == kind::ERROR {
+            return Err(refusal(&message, Reach::Encryption));
         }
         let (request, data) = message.body().split_first_chunk().ok_or_else(|| invalid("an empty request"))?;
         let request = u32::from_be_bytes(*request);
@@ -117,8 +114,8 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
             (request::CLEARTEXT, _) => messages.send(&password_message(password(credentials)?)).await,
             (request::MD5, _) => {
                 let salt = data.try_into().map_err(|_| invalid("a wrong salt"))?;
-                let hash = md5_hash(credentials.user.as_bytes(), password(credentials)?.as_bytes(), salt);
-                messages.send(&password_message(&hash)).await
+                let hash = md5_hash(credentials.user.as_bytes(), password(credentials)?, salt);
+                messages.send(&password_message(hash.as_bytes())).await
             }
             (request::SASL, None) => {
                 let (mechanism, exchange) = begin_scram(credentials, data)?;
@@ -129,7 +126,10 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
                 messages.send(&framed(&body)).await
             }
             (request::SASL_CONTINUE, Some(exchange)) => {
-                exchange.update(data).map_err(|error| invalid(&error.to_string()))?;
+                exchange.update(data).map_err(|error| match error.to_string() {
+                    message if message.contains("iteration count exceeds") => too_many_rounds(),
+                    message => invalid(&message),
+                })?;
                 messages.send(&framed(exchange.message())).await
             }
             (request::SASL_FINAL, Some(exchange)) => {
@@ -151,6 +151,11 @@ fn begin_scram(credentials: &Credentials<'_>, offered: &[u8]) -> Result<(&'stati
             "the server offers SCRAM-SHA-256-PLUS on a connection without TLS: another program may be between";
         return Err(Failure::new(Reach::Everything, ErrorClass::Tls, message.to_owned()));
     }
+    if offers(SCRAM_SHA_256_PLUS) && credentials.end_point.is_none() && credentials.binding != ChannelBinding::Disable {
+        let message = "the signature of the server's certificate has no digest to bind the login to; set \
+                       `channel_binding=disable`, or sign the certificate with another algorithm";
+        return Err(Failure::new(Reach::Everything, ErrorClass::Tls, message.to_owned()));
+    }
     let end_point = credentials.end_point.filter(|_| credentials.binding != ChannelBinding::Disable);
     let (mechanism, binding) = match end_point {
         Some(hash) if offers(SCRAM_SHA_256_PLUS) => {
@@ -166,7 +171,7 @@ fn begin_scram(credentials: &Credentials<'_>, offered: &[u8]) -> Result<(&'stati
         Some(_) => (SCRAM_SHA_256, sasl::ChannelBinding::unrequested()),
         None => (SCRAM_SHA_256, sasl::ChannelBinding::unsupported()),
     };
-    Ok((mechanism, ScramSha256::new(password(credentials)?.as_bytes(), binding)))
+    Ok((mechanism, ScramSha256::new(password(credentials)?, binding)))
 }
 
 /// Makes sure that the settings allow the kind of login that the server asks for. `is_asked` is whether it has asked
@@ -188,13 +193,13 @@ fn require_allowed(credentials: &Credentials<'_>, request: u32, is_asked: bool) 
     Err(Failure::new(Reach::Everything, ErrorClass::Configuration, message))
 }
 
-fn password<'c>(credentials: &'c Credentials<'_>) -> Result<&'c str, Failure> {
+fn password<'c>(credentials: &'c Credentials<'_>) -> Result<&'c [u8], Failure> {
     let why = match &credentials.password {
-        Password::Known(password) if password.expose().contains('\0') => {
+        Password::Known(password) if password.contains(&0) => {
             let message = "the password has the character NUL, which PostgreSQL does not accept".to_owned();
             return Err(Failure::new(Reach::Everything, ErrorClass::Configuration, message));
         }
-        Password::Known(password) if !password.expose().is_empty() => return Ok(password.expose()),
+        Password::Known(password) if !password.is_empty() => return Ok(password),
         Password::Ignored(why) => why,
         Password::Known(_) | Password::None => "none is given",
     };
@@ -202,8 +207,8 @@ fn password<'c>(credentials: &'c Credentials<'_>) -> Result<&'c str, Failure> {
     Err(Failure::new(Reach::Everything, ErrorClass::Authentication, message))
 }
 
-fn password_message(password: &str) -> Vec<u8> {
-    framed(&[password.as_bytes(), b"\0"].concat())
+fn password_message(password: &[u8]) -> Vec<u8> {
+    framed(&[password, b"\0"].concat())
 }
 
 /// An answer to an authentication request.
@@ -237,6 +242,13 @@ fn unbound() -> Failure {
     let message = "`channel_binding=require` needs TLS and a login with SCRAM-SHA-256-PLUS, which the server does not ask \
                    for on this connection";
     Failure::new(Reach::Everything, ErrorClass::Tls, message.to_owned())
+}
+
+/// The library's limit keeps a server that is not verified from costing a client minutes.
+fn too_many_rounds() -> Failure {
+    let message = "the server asks for more than 100,000 rounds of SCRAM, which tarsy-db does not support: set the \
+                   server's `scram_iterations` to fewer, and then the password anew";
+    Failure::new(Reach::Everything, ErrorClass::Configuration, message.to_owned())
 }
 
 fn unproven() -> Failure {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`hosts`] | the order of several hosts, and their failures |
 //! | [`login`] | logs in: passwords, SCRAM, channel binding |
+//! | [`renewal`] | logins whose secret changes |
 //! | [`target`] | whether the server is one that was asked for |
 //! | [`password_file`] | the password file |
 //! | [`peer`] | whether the server behind a Unix socket is run by the right user |
@@ -24,6 +25,7 @@ mod messages;
 mod password_file;
 mod patience;
 mod peer;
+mod renewal;
 mod socket;
 mod target;
 mod tls;
@@ -42,13 +44,16 @@ use self::patience::{Patience, Phase};
 use self::socket::{Place, Socket};
 use super::startup::{OPTIONS, SessionSetting};
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::url::{ChannelBinding, HostPlace, Negotiation, PostgresqlAddress, SslMode, TargetServer};
+use crate::database::url::{
+    ChannelBinding, HostPlace, Negotiation, PostgresqlAddress, Protection, Reached, SslMode, TargetServer, TlsOptions,
+};
 
 /// A connection that is logged in.
 pub(super) struct Session {
     pub(super) stream: Box<dyn Stream>,
     /// What the server said about the session after the login, and perhaps more.
     pub(super) greeting: Vec<u8>,
+    protection: Protection,
 }
 
 /// Connects to the first host that will do, and logs in. The session gets these settings, of which user and database are
@@ -60,6 +65,7 @@ pub(super) async fn connect(
     address: &PostgresqlAddress,
     settings: &[SessionSetting],
 ) -> Result<Session, DatabaseCause> {
+    let address = &renewal::renewed(address);
     let settings = settings_of(address, settings);
     let hosts = hosts::in_order(address);
     // Without a standby another server will do.
@@ -73,7 +79,7 @@ pub(super) async fn connect(
         for (number, host) in &hosts {
             match (Attempts { address, settings: &settings, host: *host, target }).run().await {
                 Ok(session) => {
-                    address.set_reached(*number);
+                    address.set_reached(Reached { number: *number, protection: session.protection });
                     return Ok(session);
                 }
                 Err(Failure { reach: Reach::Everything, cause }) => return Err(cause),
@@ -105,18 +111,19 @@ enum Encryption {
     TlsIfOffered,
 }
 
-/// What to try, in this order.
-fn encryptions(mode: SslMode, place: &Place) -> &'static [Encryption] {
-    match (place, mode) {
-        (Place::UnixSocket(_), _) | (_, SslMode::Disable) => &[Encryption::Plain],
+/// What to try, in this order. Where TLS is required, plain text stays on this machine.
+fn encryptions(options: &TlsOptions, place: &Place) -> &'static [Encryption] {
+    let is_required = options.is_required && place.unencrypted() == Protection::PlainText;
+    match (place, options.mode()) {
+        (Place::UnixSocket(_), _) => &[Encryption::Plain],
+        (_, SslMode::Disable) if is_required => &[],
+        (_, SslMode::Disable) => &[Encryption::Plain],
+        (_, SslMode::Allow | SslMode::Prefer) if is_required => &[Encryption::Tls],
         (_, SslMode::Allow) => &[Encryption::Plain, Encryption::Tls],
         (_, SslMode::Prefer) => &[Encryption::TlsIfOffered, Encryption::Plain],
         (_, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull) => &[Encryption::Tls],
     }
 }
-
-/// Whether a connection is encrypted.
-struct HasTls(bool);
 
 /// All addresses of a host.
 struct Attempts<'a> {
@@ -153,7 +160,7 @@ impl Attempt<'_> {
     /// Tries one encryption after the other.
     async fn run(&self) -> Result<Session, Failure> {
         let mut before: Option<(Encryption, DatabaseCause)> = None;
-        for encryption in encryptions(self.of.address.tls.mode(), self.place) {
+        for encryption in encryptions(&self.of.address.tls, self.place) {
             match (self.connect(*encryption).await, before.take()) {
                 (Ok(session), _) => return Ok(session),
                 (Err(failure), None) if failure.reach == Reach::Encryption => {
@@ -163,8 +170,8 @@ impl Attempt<'_> {
                 (Err(failure), Some(first)) => return Err(joined(first, failure)),
             }
         }
-        let cause = before.map(|(_, cause)| cause).expect("there is an encryption to try");
-        Err(Failure { reach: Reach::Everything, cause })
+        let none = || DatabaseCause::new(ErrorClass::Configuration, NO_PLAIN_TEXT);
+        Err(Failure { reach: Reach::Everything, cause: before.map_or_else(none, |(_, cause)| cause) })
     }
 
     async fn connect(&self, encryption: Encryption) -> Result<Session, Failure> {
@@ -176,7 +183,7 @@ impl Attempt<'_> {
             (Socket::Tcp(stream), Encryption::Tls | Encryption::TlsIfOffered) => {
                 self.connect_with_tls(stream, encryption).await
             }
-            (socket, _) => self.log_in(socket.boxed(), HasTls(false), None).await,
+            (socket, _) => self.log_in(socket.boxed(), self.place.unencrypted(), None).await,
         }
     }
 
@@ -189,7 +196,7 @@ impl Attempt<'_> {
             return Err(Failure::new(Reach::Everything, ErrorClass::Tls, NO_TLS.to_owned()));
         }
         if !is_offered {
-            let session = self.log_in(Box::new(stream), HasTls(false), None).await;
+            let session = self.log_in(Box::new(stream), self.place.unencrypted(), None).await;
             // Another attempt in plain text would be the same.
             return session.map_err(|failure| match failure.reach {
                 Reach::Encryption => Failure { reach: Reach::Everything, ..failure },
@@ -199,20 +206,22 @@ impl Attempt<'_> {
         let handshake = tls::handshake(stream, &self.of.address.tls, self.of.host.name);
         let stream = self.patience.over(Phase::Tls, handshake).await??;
         let end_point = tls::end_point(stream.ssl());
-        self.log_in(Box::new(stream), HasTls(true), end_point.as_deref()).await
+        let protection =
+            Protection::Tls { version: stream.ssl().version_str(), verified: self.of.address.tls.verified() };
+        self.log_in(Box::new(stream), protection, end_point.as_deref()).await
     }
 
     async fn log_in(
         &self,
         stream: Box<dyn Stream>,
-        HasTls(has_tls): HasTls,
+        protection: Protection,
         end_point: Option<&[u8]>,
     ) -> Result<Session, Failure> {
         let address = self.of.address;
         let credentials = Credentials {
             user: address.user.as_deref().unwrap_or_default(),
             password: password_file::password(address, self.of.host),
-            has_tls,
+            has_tls: matches!(protection, Protection::Tls { .. }),
             end_point,
             binding: address.channel_binding.unwrap_or(ChannelBinding::Prefer),
             required: address.required_login.as_ref(),
@@ -226,11 +235,12 @@ impl Attempt<'_> {
         let mut greeting = self.patience.over(Phase::Login, login).await??;
         let (stream, rest) = messages.into_parts();
         greeting.extend_from_slice(&rest);
-        Ok(Session { stream, greeting })
+        Ok(Session { stream, greeting, protection })
     }
 }
 
 const NO_TLS: &str = "server does not support TLS";
+const NO_PLAIN_TEXT: &str = "`sslmode=disable` asks for plain text, and `require_tls` refuses it";
 
 /// Whether the server offers TLS on this connection.
 async fn request_tls(stream: &mut TcpStream) -> Result<bool, Failure> {
@@ -260,4 +270,25 @@ fn joined((first_encryption, first): (Encryption, DatabaseCause), second: Failur
         DatabaseCause::new(with_tls.class, message)
     };
     Failure { reach, cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_tls_is_required_plain_text_stays_on_this_machine() {
+        let place = |address: &str| Place::Address(address.parse().expect("an address"));
+        let tried = |mode, address: &str| {
+            let options = TlsOptions { is_required: true, mode: Some(mode), ..TlsOptions::default() };
+            encryptions(&options, &place(address))
+        };
+        for mode in [SslMode::Allow, SslMode::Prefer, SslMode::Require] {
+            assert_eq!(tried(mode, "192.0.2.1:5432"), [Encryption::Tls], "{mode:?}");
+        }
+        assert_eq!(tried(SslMode::Disable, "192.0.2.1:5432"), []);
+        for local in ["127.0.0.1:5432", "[::1]:5432", "[::ffff:127.0.0.1]:5432"] {
+            assert_eq!(tried(SslMode::Disable, local), [Encryption::Plain], "{local}");
+        }
+    }
 }

@@ -3,15 +3,15 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::database::url::{HostPlace, PostgresqlAddress, Secret};
+use crate::database::url::{HostPlace, PostgresqlAddress};
 
 /// The directories of sockets that the file calls `localhost`.
 const SOCKET_DIRECTORIES: [&str; 2] = ["/tmp", "/var/run/postgresql"];
 
 /// The password of a login, or why there is none.
-#[derive(Debug, Clone)]
 pub(super) enum Password {
-    Known(Secret),
+    /// In no particular encoding.
+    Known(Vec<u8>),
     None,
     /// The password file is not used, for this reason.
     Ignored(String),
@@ -20,7 +20,7 @@ pub(super) enum Password {
 /// The password of the address, otherwise that of the file. It is read for each login, because it may change.
 pub(super) fn password(address: &PostgresqlAddress, host: HostPlace<'_>) -> Password {
     match (&address.password, &address.password_file) {
-        (Some(password), _) => Password::Known(password.clone()),
+        (Some(password), _) => Password::Known(password.expose().as_bytes().to_vec()),
         (None, Some(path)) => in_file(path, address, host),
         (None, None) => Password::None,
     }
@@ -37,55 +37,40 @@ fn in_file(path: &Path, address: &PostgresqlAddress, host: HostPlace<'_>) -> Pas
             "the password file {path} is ignored because others have access (allow 0600)"
         ));
     }
-    let Ok(text) = std::fs::read_to_string(path) else { return Password::None };
+    let Ok(text) = std::fs::read(path) else { return Password::None };
     let name = if host.name.is_empty() { host.host } else { host.name };
     let name = if SOCKET_DIRECTORIES.contains(&name) { "localhost" } else { name };
     let user = address.user.as_deref().unwrap_or_default();
     let wanted = [name, &host.port.to_string(), address.database.as_deref().unwrap_or(user), user];
-    match text.lines().find_map(|line| of_line(line, &wanted)) {
-        Some(password) => Password::Known(Secret::new(password)),
-        None => Password::None,
-    }
+    let mut lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.find_map(|line| of_line(line, &wanted)).map_or(Password::None, Password::Known)
 }
 
 /// The password of a line, if it is for this host, port, database and user.
-fn of_line(line: &str, wanted: &[&str; 4]) -> Option<String> {
-    if line.starts_with('#') {
+fn of_line(line: &[u8], wanted: &[&str; 4]) -> Option<Vec<u8>> {
+    if line.starts_with(b"#") {
         return None;
     }
-    let mut rest = line;
-    for wanted in wanted {
-        let (field, after) = field(rest)?;
-        let is_any = rest.starts_with("*:");
-        if !is_any && field != *wanted {
-            return None;
-        }
-        rest = after;
+    let rest = wanted.iter().try_fold(line, |rest, wanted| after_field(rest, wanted.as_bytes()))?;
+    let mut password = Vec::new();
+    let mut bytes = rest.iter();
+    while let Some(byte) = bytes.next().filter(|byte| **byte != b':') {
+        password.push(if *byte == b'\\' { *bytes.next().unwrap_or(byte) } else { *byte });
     }
-    let (password, _) = field(rest).unwrap_or_else(|| (unescaped(rest), ""));
     Some(password)
 }
 
-/// The text before the next colon that has no backslash, and the rest behind it.
-fn field(text: &str) -> Option<(String, &str)> {
-    let mut is_escaped = false;
-    for (at, c) in text.char_indices() {
-        match c {
-            ':' if !is_escaped => return Some((unescaped(&text[..at]), &text[at + 1..])),
-            '\\' => is_escaped = !is_escaped,
-            _ => is_escaped = false,
-        }
+/// What follows a field that has this value, or is `*`. A backslash takes the meaning of the byte behind it; the value may
+/// have a colon also without one.
+fn after_field<'l>(line: &'l [u8], value: &[u8]) -> Option<&'l [u8]> {
+    if let Some(rest) = line.strip_prefix(b"*:") {
+        return Some(rest);
     }
-    None
-}
-
-fn unescaped(text: &str) -> String {
-    let mut characters = text.chars();
-    let mut plain = String::new();
-    while let Some(c) = characters.next() {
-        plain.extend(if c == '\\' { characters.next() } else { Some(c) });
+    let mut rest = line;
+    for wanted in value {
+        rest = rest.strip_prefix(b"\\").unwrap_or(rest).strip_prefix(std::slice::from_ref(wanted))?;
     }
-    plain
+    rest.strip_prefix(b":")
 }
 
 #[cfg(test)]
@@ -96,11 +81,13 @@ mod tests {
 
     #[test]
     fn the_fields_of_a_line_decide() {
-        let of = |line: &str| of_line(line, &WANTED);
+        let of = |line: &str| of_line(line.as_bytes(), &WANTED).map(|found| String::from_utf8(found).expect("UTF-8"));
         assert_eq!(of("db:5432:history:tarsy:secret").as_deref(), Some("secret"));
         assert_eq!(of("*:*:*:*:secret").as_deref(), Some("secret"));
         assert_eq!(of(r"db:*:*:tarsy:with\:colon\\and backslash").as_deref(), Some(r"with:colon\and backslash"));
         assert_eq!(of(r"d\b:*:*:tarsy:secret:comment").as_deref(), Some("secret"));
+        let local = ["::1", "5432", "history", "tarsy"];
+        assert_eq!(of_line(b"::1:*:*:*:\xff", &local).as_deref(), Some(&b"\xff"[..]));
         // The first line that fits counts, also without a password.
         assert_eq!(of("*:*:*:*:").as_deref(), Some(""));
         for line in ["db:5433:history:tarsy:x", "db:5432:history:other:x", "#*:*:*:*:x", "*:*", ""] {

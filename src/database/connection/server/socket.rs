@@ -3,14 +3,14 @@
 use std::io::Result;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
-use crate::database::url::HostPlace;
+use crate::database::url::{HostPlace, Protection};
 
 /// How long a connection is idle before a probe, and the interval between probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
@@ -39,10 +39,21 @@ impl Place {
     /// All places of a host.
     pub(super) async fn all(host: HostPlace<'_>) -> Result<Vec<Self>> {
         if host.is_unix_socket() {
-            let name = format!(".s.PGSQL.{}", host.port);
-            return Ok(vec![Self::UnixSocket(Path::new(host.host).join(name))]);
+            let path = format!("{}/.s.PGSQL.{}", host.host, host.port);
+            // In the place of the zero byte that begins the name of a socket without a file.
+            let path = path.strip_prefix('@').map(|name| format!("\0{name}")).unwrap_or(path);
+            return Ok(vec![Self::UnixSocket(path.into())]);
         }
         Ok(lookup_host((host.host, host.port)).await?.map(Self::Address).collect())
+    }
+
+    /// How a connection without TLS is protected.
+    pub(super) fn unencrypted(&self) -> Protection {
+        match self {
+            Self::UnixSocket(_) => Protection::UnixSocket,
+            Self::Address(address) if address.ip().to_canonical().is_loopback() => Protection::Loopback,
+            Self::Address(_) => Protection::PlainText,
+        }
     }
 
     pub(super) async fn connect(&self) -> Result<Socket> {

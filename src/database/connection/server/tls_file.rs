@@ -11,5 +11,10 @@ pub(super) fn unusable(what: &str, path: &Path, why: &str) -> DatabaseCause {
 
 /// OpenSSL itself would not say why a file cannot be read.
 pub(super) fn require_file(what: &str, path: &Path) -> Result<(), DatabaseCause> {
+    // To open a pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(|error| unusable(what, path, &io_message(&error)))?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(unusable(what, path, "it is not a regular file"));
+    }
     std::fs::File::open(path).map(drop).map_err(|error| unusable(what, path, &io_message(&error)))
 }
