@@ -14,8 +14,8 @@ use crate::database::url::{PostgresqlAddress, Protection};
 
 /// The setting by which a client recognises a session of its own.
 pub(super) const CLIENT: &str = "tarsy_db.client";
-/// More addresses than a host has.
-const ADDRESSES: u32 = 8;
+/// More attempts than a host needs, with all its addresses and encryptions.
+const ATTEMPTS: u32 = 8;
 /// In the place of no limit, which the driver does not know.
 const A_DAY: Duration = Duration::from_hours(24);
 
@@ -71,7 +71,9 @@ fn pool_options(address: &PostgresqlAddress, limits: PoolLimits) -> PgPoolOption
 /// The driver has one limit for both: to wait for a free connection, and to open one, which has limits of its own and
 /// gives the reason.
 fn acquire_timeout(address: &PostgresqlAddress, limits: PoolLimits) -> Duration {
-    let connecting = address.connect_limit().map_or(A_DAY, |limit| limit.saturating_mul(ADDRESSES));
+    let hosts = u32::try_from(address.places().len()).unwrap_or(u32::MAX);
+    let attempts = hosts.saturating_mul(ATTEMPTS);
+    let connecting = address.connect_limit().map_or(A_DAY, |limit| limit.saturating_mul(attempts));
     limits.timeout.max(Duration::from_secs(1)).saturating_add(connecting).min(A_DAY * 2)
 }
 

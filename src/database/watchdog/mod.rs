@@ -154,7 +154,9 @@ impl<'w> Watch<'w> {
         let mut before = Probe::Busy;
         loop {
             tokio::time::sleep(before.pause(self.timeouts)).await;
-            let now = match self.movements.has_moved(&mut moves) {
+            // Each attempt to connect has a limit of its own.
+            let is_connecting = address.reached().is_none();
+            let now = match self.movements.has_moved(&mut moves) || is_connecting {
                 true => Probe::Busy,
                 false => Probe::ask(address, self.timeouts).await,
             };

@@ -6,15 +6,12 @@ use std::path::Path;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::database::connection::{Connection, row};
+use crate::database::mark;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::schema::lock::{KEY, NO_TIME_LIMITS};
 
 /// The key of the advisory lock on PostgreSQL, different from those of upgrades and repairs.
 const PRUNE: i64 = KEY + 2;
-
-/// A client that disappears loses the lock after 25 s, instead of after two hours as on most systems.
-const KEEPALIVE: &str = "SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 5;
-    SET LOCAL tcp_keepalives_count = 3";
 
 /// The lock for a prune of a database, held until it is dropped.
 ///
@@ -50,7 +47,7 @@ impl PruneLock {
         // Without a snapshot, for which the building of an index would wait.
         let transaction = connection.begin(SearchPath::Empty, "").await?;
         transaction.execute_unprepared(NO_TIME_LIMITS).await?;
-        transaction.execute_unprepared(KEEPALIVE).await?;
+        transaction.execute_unprepared(mark::KEEPALIVE).await?;
         if !take_in(&transaction).await? {
             return Ok(None);
         }

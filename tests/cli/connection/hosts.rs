@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use crate::support::cases::each;
 use crate::support::fake_server::{greet, login, message, server_of};
@@ -52,6 +53,17 @@ fn a_refused_login_ends_the_search_and_all_reasons_are_shown_otherwise() {
     let url = format!("postgresql://postgres:wrong@127.0.0.1:{},127.0.0.1:{one}/x", database.port());
     let refused = run_at(&url, &ONCE).expect(77).stderr;
     assert!(!refused.contains("connection refused"), "{refused}");
+}
+
+#[apply(test)]
+fn an_attempt_takes_as_long_as_it_may() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = silent.local_addr().expect("an address").port();
+    let began = Instant::now();
+    // Longer than the watchdog waits for a server that was reached.
+    let url = format!("postgresql://u@127.0.0.1:{port}/d?connect_timeout=46");
+    run_at(&url, &["info"]).expect(69).tells(&["no answer within 46s"]);
+    assert!(began.elapsed() >= Duration::from_secs(46), "{:?}", began.elapsed());
 }
 
 #[apply(test)]

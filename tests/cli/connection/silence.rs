@@ -8,7 +8,7 @@ use crate::support::cases::each;
 use crate::support::history::{DAY_US, NOW, OLD_US, insert_whole_sessions, three_old_sessions};
 use crate::support::process::wait_until;
 use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
-use crate::support::server;
+use crate::support::server::{self, Server};
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, test};
 
 const INIT: &[&str] = &["init", "--to", "head"];
@@ -256,7 +256,7 @@ fn a_role_with_one_connection_gives_up_a_query_that_is_late() {
     let proxy = Proxy::to(database.port());
     proxy.halt_at(Moment::After(r#"GROUP BY "alert_sessions"."status"#), Silence::Connection);
     let (login, name) = (format!("{}:{}", role.name, server::PASSWORD), database.name());
-    let url = format!("postgresql://{login}@127.0.0.1:{}/{name}?connect_timeout=1", proxy.port);
+    let url = format!("postgresql://{login}@127.0.0.1:{}/{name}?connect_timeout=5", proxy.port);
     let mut run = Running::start_at(&url, database.directory(), INFO);
     assert!(proxy.has_halted(&mut run), "{}", run.stderr());
     let silent = Instant::now();
@@ -266,24 +266,36 @@ fn a_role_with_one_connection_gives_up_a_query_that_is_late() {
     assert!(outcome.stderr.contains("too many connections"), "{}", outcome.stderr);
 }
 
-/// The operating system's timers of the connections to a local port.
-fn timers(pid: u32, port: u16) -> Vec<String> {
+/// An end of a connection, by its place in the table of connections.
+#[derive(Clone, Copy)]
+enum End {
+    Local = 1,
+    Remote = 2,
+}
+
+/// The time until the next sign of life of each connection that has this port at one end.
+fn keepalives(pid: u32, end: End, port: u16) -> Vec<Duration> {
+    const KEEPALIVE: &str = "02";
     let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
     let connections = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let remote = format!("0100007F:{port:04X}");
+    let place = format!("0100007F:{port:04X}");
     // `sl local_address rem_address st tx_queue:rx_queue tr:tm->when ...`; 01 is an established connection.
-    let ours = connections.filter(|fields| fields[2] == remote && fields[3] == "01");
-    ours.map(|fields| fields[5].split(':').next().unwrap_or_default().to_owned()).collect()
+    let ours = connections.filter(|fields| fields[end as usize] == place && fields[3] == "01");
+    let timers = ours.filter_map(|fields| fields[5].split_once(':').filter(|(kind, _)| *kind == KEEPALIVE));
+    timers.filter_map(|(_, when)| Some(Duration::from_millis(10 * u64::from_str_radix(when, 16).ok()?))).collect()
 }
 
 #[apply(test)]
-fn connections_have_keepalives() {
-    const KEEPALIVE: &str = "02";
-    let database = three_old_sessions();
+fn both_ends_of_a_connection_ask_for_signs_of_life() {
+    let server = Server::start(&[]);
+    let database = Database::on(&server.url("postgres"));
+    database.create_schema(Schema::Baseline);
     let proxy = Proxy::to(database.port());
     let run = start(&database, &proxy, CHECK, Moment::After("has_table_privilege"), Silence::Connection);
-    wait_until("a connection has a timer for a sign of life", || {
-        timers(run.pid(), proxy.port).iter().any(|timer| timer == KEEPALIVE)
-    });
+    for (end, port) in [(End::Remote, proxy.port), (End::Local, server.port)] {
+        wait_until("a connection has a timer for a sign of life", || {
+            keepalives(run.pid(), end, port).iter().any(|next| *next <= Duration::from_secs(10))
+        });
+    }
     finish(run, 69);
 }
