@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::server::Stream;
+use super::server::{Message, Stream};
 use crate::database::failure::{DatabaseCause, relayed};
 
 /// How much is copied at a time.
@@ -42,7 +42,7 @@ async fn answer(mut from: ReadHalf<Box<dyn Stream>>, mut to: OwnedWriteHalf) {
     let mut place = Place::default();
     loop {
         match from.read(&mut chunk).await {
-            Ok(0) => return,
+            Ok(0) => return place.last_error().into_iter().for_each(keep),
             Ok(length) => {
                 place.advance(&chunk[..length]);
                 if to.write_all(&chunk[..length]).await.is_err() {
@@ -50,15 +50,23 @@ async fn answer(mut from: ReadHalf<Box<dyn Stream>>, mut to: OwnedWriteHalf) {
                 }
             }
             Err(error) => {
+                // A server that closes the connection while data is on its way to it resets it behind its last message.
+                if let Some(cause) = place.last_error() {
+                    return keep(cause);
+                }
+                let cause = DatabaseCause::of_io(&error);
                 // Within a message the driver would take it for a part of that.
                 if place.is_between_messages() {
-                    let cause = DatabaseCause::of_io(&error);
                     to.write_all(&relayed::answer(cause.class, &cause.message)).await.ok();
                 }
-                return;
+                return keep(cause);
             }
         }
     }
+}
+
+fn keep(cause: DatabaseCause) {
+    relayed::set_last_words(cause.class, cause.message);
 }
 
 /// Where in a message the server's answers have come.
@@ -69,16 +77,30 @@ struct Place {
     known: usize,
     /// How much of the message is still missing.
     missing: usize,
+    /// The last message if it is an error, as far as it is known.
+    error: Vec<u8>,
 }
+
+/// More than the message of an error has.
+const LONGEST_ERROR: usize = 64 * 1024;
 
 impl Place {
     fn is_between_messages(&self) -> bool {
         self.known == 0 && self.missing == 0
     }
 
+    /// The error after which the server closed the connection.
+    fn last_error(&self) -> Option<DatabaseCause> {
+        let is_whole = self.is_between_messages() && !self.error.is_empty();
+        is_whole.then(|| Message::of(self.error.clone()).with_answer(DatabaseCause::of_answer))
+    }
+
     fn advance(&mut self, mut bytes: &[u8]) {
         loop {
             let skipped = self.missing.min(bytes.len());
+            if !self.error.is_empty() && self.error.len() + skipped <= LONGEST_ERROR {
+                self.error.extend_from_slice(&bytes[..skipped]);
+            }
             self.missing -= skipped;
             bytes = &bytes[skipped..];
             let Some(byte) = bytes.first() else { return };
@@ -86,6 +108,10 @@ impl Place {
             self.known += 1;
             bytes = &bytes[1..];
             if self.known == self.head.len() {
+                self.error.clear();
+                if self.head[0] == b'E' {
+                    self.error.extend_from_slice(&self.head);
+                }
                 let length = u32::from_be_bytes([self.head[1], self.head[2], self.head[3], self.head[4]]);
                 self.missing = usize::try_from(length).unwrap_or(usize::MAX).saturating_sub(4);
                 self.known = 0;
@@ -97,6 +123,18 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::failure::ErrorClass;
+
+    #[test]
+    fn the_last_error_is_kept_unless_more_follows() {
+        let error = relayed::answer(ErrorClass::ShuttingDown, "gone");
+        for (after, is_kept) in [(&b""[..], true), (b"Z\0\0\0\x05I", false), (b"Z\0\0", false)] {
+            let mut place = Place::default();
+            [&b"C\0\0\0\x08SET\0"[..], &error, after].into_iter().for_each(|bytes| place.advance(bytes));
+            let kept = place.last_error().is_some_and(|cause| cause.message == "gone");
+            assert_eq!(kept, is_kept, "{after:?}");
+        }
+    }
 
     #[test]
     fn the_end_of_a_message_is_found_however_it_is_cut() {

@@ -1,5 +1,7 @@
 //! The reason for a database error.
 
+use std::io::ErrorKind;
+
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::postgres::PgDatabaseError;
 
@@ -45,6 +47,9 @@ impl DatabaseCause {
     }
 }
 
+/// The errors of the driver on a connection that has ended.
+const ENDED: [ErrorKind; 3] = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
+
 impl From<sqlx::Error> for DatabaseCause {
     fn from(error: sqlx::Error) -> Self {
         Self::from(&error)
@@ -70,6 +75,10 @@ impl From<&sqlx::Error> for DatabaseCause {
                     Self::new(sqlite::class(code), answer.message())
                 }
             },
+            sqlx::Error::Io(error) if ENDED.contains(&error.kind()) => {
+                relayed::take_last_words()
+                    .map_or_else(|| Self::of_io(error), |(class, message)| Self::new(class, message))
+            }
             sqlx::Error::Io(error) => Self::of_io(error),
             // The source of a configuration error may quote a secret.
             sqlx::Error::Configuration(_) => Self::new(ErrorClass::Configuration, "the driver rejects a setting"),

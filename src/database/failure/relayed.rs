@@ -1,12 +1,30 @@
 //! A cause that the bridge to a server found, on its way through the driver: the bridge answers the driver as a server
 //! would, and the driver returns that answer as an error. It is not one that the driver retries by itself.
 
+use std::sync::Mutex;
+
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error, StrDeserializer};
 use sqlx::postgres::PgDatabaseError;
 
 use super::class::ErrorClass;
+use crate::mutex::lock;
+
+/// Why the connection ended that ended last: the driver does not read it while it sends the rows of a COPY, and loses it
+/// at their end.
+static LAST_WORDS: Mutex<Option<(ErrorClass, String)>> = Mutex::new(None);
+
+/// Keeps the reason of a connection that has ended.
+pub(crate) fn set_last_words(class: ErrorClass, message: String) {
+    *lock(&LAST_WORDS) = Some((class, message));
+}
+
+/// The reason of the connection that has ended last, once.
+#[must_use]
+pub(super) fn take_last_words() -> Option<(ErrorClass, String)> {
+    lock(&LAST_WORDS).take()
+}
 
 /// In the place of the SQLSTATE. No server uses it.
 const CODE: &str = "TDB00";

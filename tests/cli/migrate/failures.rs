@@ -59,6 +59,18 @@ fn killed_after_copy_and_before_commit_leaves_nothing() {
 }
 
 #[apply(test)]
+fn a_session_that_is_ended_in_the_middle_of_copy_is_told_why() {
+    let (source, target) = large_source_and_target();
+    let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'l-200'");
+    let run = Running::start(&source, &arguments(&target));
+    wait_for_halted_copy(&target);
+    target.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_copy WHERE datname = current_database()");
+    run.finish().expect(69).tells(&["terminating connection due to administrator command"]);
+    halt.close();
+    assert_empty(&target);
+}
+
+#[apply(test)]
 fn terminated_in_the_middle_of_copy_rolls_back() {
     let (source, target) = large_source_and_target();
     let halt = Held::halt_inserts(&target, "llm_interactions", "NEW.interaction_id = 'l-200'");

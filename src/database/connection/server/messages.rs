@@ -11,12 +11,17 @@ use crate::database::failure::Answer;
 const LONGEST: usize = 30_000;
 
 /// A message of the server.
-pub(super) struct Message {
+pub(crate) struct Message {
     /// With type and length.
     bytes: Vec<u8>,
 }
 
 impl Message {
+    /// A whole message, with its type and length.
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
     pub(super) fn kind(&self) -> u8 {
         self.bytes[0]
     }
@@ -30,7 +35,7 @@ impl Message {
     }
 
     /// The fields of an error. Servers send text in the encoding of the client, but not before they know it.
-    pub(super) fn with_answer<T>(&self, read: impl FnOnce(&Answer<'_>) -> T) -> T {
+    pub(crate) fn with_answer<T>(&self, read: impl FnOnce(&Answer<'_>) -> T) -> T {
         let fields: Vec<(u8, String)> = self
             .body()
             .split(|byte| *byte == 0)
@@ -74,7 +79,7 @@ impl Messages {
             }
             if let Some(length) = length_of(&self.received)? {
                 let rest = self.received.split_off(length);
-                return Ok(Message { bytes: std::mem::replace(&mut self.received, rest) });
+                return Ok(Message::of(std::mem::replace(&mut self.received, rest)));
             }
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err(ErrorKind::UnexpectedEof.into());

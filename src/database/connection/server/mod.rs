@@ -35,6 +35,7 @@ mod verify;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+pub(super) use self::messages::Message;
 pub(super) use self::socket::Stream;
 
 use self::failure::{Failure, Reach};
