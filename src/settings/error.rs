@@ -95,6 +95,12 @@ impl Diagnostic for SettingsError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            // As for every service in the namespace of a pod.
+            SettingsError::Value { value, .. } if value.starts_with("tcp://") => Some(
+                "Kubernetes sets this variable in each pod for a service named `database`: set it yourself, or set \
+                 `enableServiceLinks: false` in the pod"
+                    .to_owned(),
+            ),
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
             SettingsError::Url { source, .. } => source.hint(),
             SettingsError::Libpq(error) => error.hint(),

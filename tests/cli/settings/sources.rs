@@ -180,6 +180,14 @@ fn mistakes_in_urls_are_named() {
 }
 
 #[apply(test)]
+fn a_port_that_kubernetes_has_set_is_named() {
+    let database = Database::sqlite();
+    let mut command = bare_tarsy_db(database.directory());
+    command.env("DATABASE_PASSWORD", "x").env("DATABASE_PORT", "tcp://127.0.0.1:5432");
+    assert_contains(&configuration_error(&mut command), &["`DATABASE_PORT`", "Kubernetes", "enableServiceLinks"]);
+}
+
+#[apply(test)]
 fn mistakes_in_the_settings_file_are_named() {
     let database = Database::sqlite();
     let error = |text: &str| {
