@@ -14,7 +14,6 @@ use crate::history::places::{self, Place};
 use crate::history::removal::batch::{Batch, Limits};
 use crate::history::removal::batch_error::BatchError;
 use crate::history::removal::batch_size::BatchSizer;
-use crate::history::removal::pragmas::{self, CacheFor};
 use crate::history::retention::session_batch::{Cursor, Picked, PickedSession};
 use crate::history::tables::{REFERENCES, Reference};
 use crate::history::{events, orphans};
@@ -56,15 +55,8 @@ impl Removal<'_> {
 
     async fn remove_all(&mut self) -> Result<(), Stop> {
         self.remove_sessions().await?;
-        self.set_cache(CacheFor::Events).await;
         self.remove_events().await?;
-        self.set_cache(CacheFor::Sessions).await;
         self.remove_orphans().await
-    }
-
-    /// Only memory and speed depend on it, so a failure is ignored.
-    async fn set_cache(&self, rows: CacheFor) {
-        pragmas::set_cache(&self.history.connection, rows).await.ok();
     }
 
     /// Goes through the sessions until a pass removes none: a later pass retries those that the backend had locked.

@@ -23,7 +23,6 @@ use crate::history::index_check;
 use crate::history::orphans::count::{self as orphans, Counted};
 use crate::history::removal::batch::DeleteTriggers;
 use crate::history::removal::contention::Contention;
-use crate::history::removal::pragmas::{self, CacheFor};
 use crate::history::retention::needed::Needed;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::RetentionPolicy;
@@ -214,13 +213,11 @@ impl Planning<'_> {
 
     /// Counts the events to remove. If that takes too long they are removed nevertheless.
     async fn add_events(&self, policy: &EventPolicy, plan: &mut RetentionPlan) -> Result<(), DatabaseError> {
-        let set = (Verb::Set, "the parameters of the connection");
-        pragmas::set_cache(self.connection, CacheFor::Events).await.context(set)?;
         let count = async |reading: &Transaction, _| events::plan(reading, self.schema, policy).await;
         let counted = self.in_time("the events were not counted", count).await?;
         plan.has_uncounted_events = counted.is_none();
         plan.tables.extend(counted);
-        pragmas::set_cache(self.connection, CacheFor::Sessions).await.context(set)
+        Ok(())
     }
 
     /// Counts the orphans, and makes sure that no damaged index makes rows look like orphans. If that takes too long this

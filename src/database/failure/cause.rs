@@ -75,10 +75,8 @@ impl From<&sqlx::Error> for DatabaseCause {
                     Self::new(sqlite::class(code), answer.message())
                 }
             },
-            sqlx::Error::Io(error) if ENDED.contains(&error.kind()) => {
-                relayed::take_last_words()
-                    .map_or_else(|| Self::of_io(error), |(class, message)| Self::new(class, message))
-            }
+            sqlx::Error::Io(error) if ENDED.contains(&error.kind()) => relayed::take_last_words()
+                .map_or_else(|| Self::of_io(error), |(class, message)| Self::new(class, message)),
             sqlx::Error::Io(error) => Self::of_io(error),
             // The source of a configuration error may quote a secret.
             sqlx::Error::Configuration(_) => Self::new(ErrorClass::Configuration, "the driver rejects a setting"),

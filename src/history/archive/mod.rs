@@ -54,7 +54,7 @@ const MARK: i32 = i32::from_be_bytes(*b"TRSA");
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The page cache, in KiB, for the keys of rows, which are in no order.
-const CACHE_KIB: u32 = 32 * 1024;
+const CACHE_KIB: u32 = 16 * 1024;
 
 /// After so many pages the `-wal` is copied to the file: 32 MiB, because the next batches write many pages again.
 const CHECKPOINT_PAGES: u32 = 8192;
