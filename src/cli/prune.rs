@@ -147,7 +147,8 @@ pub(crate) struct Prune {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) max_duration: Option<Duration>,
 
-    /// How long to retry when the connection is lost, or the database is busy or read-only.
+    /// How long to retry when the database cannot be reached, the connection is lost, or the database is busy or
+    /// read-only.
     ///
     /// The time starts at the first failure and is reset by each batch that succeeds.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]

@@ -11,7 +11,7 @@ use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::database::connection::Connection;
-use crate::database::failure::{DatabaseError, ErrorClass, ResultExt, Verb};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::transaction::Transaction;
 use crate::database::watchdog::Watch;
@@ -36,7 +36,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// However little time is left, the rows of few sessions are counted.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Plans, and retries while another session holds a lock. `None` if another `prune` is running.
+/// Plans, and retries while the database cannot be reached or another session holds a lock. `None` if another `prune` is
+/// running.
 pub(crate) async fn prepare(
     request: &Request<'_>,
     started: Instant,
@@ -52,18 +53,25 @@ pub(crate) async fn prepare(
             return Err(out_of_time(BEGIN_TO_PLAN).into());
         };
         let error = match attempted {
-            Err(Error::Database(error)) if error.cause.class == ErrorClass::Busy => error,
+            Err(error) if started.elapsed() < limit => error,
             other => return other,
         };
-        if started.elapsed() >= limit {
-            return Err(error.into());
-        }
+        let Some(cause) = passing(&error) else { return Err(error) };
         if is_first {
             let limit = format::duration(limit);
-            tracing::warn!("{error}: {}; retrying for up to {limit}", error.cause.described());
+            tracing::warn!("{error}: {}; retrying for up to {limit}", cause.described());
             is_first = false;
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Why the database cannot be reached, or cannot be locked, if another attempt may succeed.
+fn passing(error: &Error) -> Option<&DatabaseCause> {
+    match error {
+        Error::Connect(error) if error.cause.class.is_transient() => Some(&error.cause),
+        Error::Database(error) if error.cause.class == ErrorClass::Busy => Some(&error.cause),
+        _ => None,
     }
 }
 

@@ -64,6 +64,24 @@ fn another_host_of_the_url_takes_over() {
 }
 
 #[apply(test)]
+fn a_server_that_is_down_at_the_start_is_waited_for() {
+    let (server, database) = server_with_history();
+    server.stop("fast");
+    let mut run = start_to_prune(&database, &[]);
+    run.says("connection refused; retrying for up to 1m");
+    server.run();
+    assert_eq!(removed(&run.finish().expect(0)), u64::from(MANY));
+    server.stop("fast");
+    start_to_prune(&database, &["--retry-for", "1s"]).finish().expect(69).tells(&["retrying for up to 1s"]);
+    // A signal ends the waiting.
+    let mut run = start_to_prune(&database, &[]);
+    run.says("retrying for ");
+    run.signal("TERM");
+    run.finish().expect(143);
+    server.run();
+}
+
+#[apply(test)]
 fn a_server_that_crashes_may_bring_sessions_back_which_go_again() {
     let (server, database) = server_with_history();
     let mut run = start_and_wait(&database, &[]);

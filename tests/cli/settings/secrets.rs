@@ -76,7 +76,7 @@ const COMMANDS: [&[&str]; 7] = [
     &["wait", "--max-attempts", "1"],
     &["check", "--deep"],
     &["info"],
-    &["prune", "--dry-run"],
+    &["prune", "--dry-run", "--retry-for", "0s"],
     &["migrate-sqlite-to-postgres"],
     &["prune", "--help"],
 ];
