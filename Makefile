@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-libpq test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
+.PHONY: help build test test-campaign test-libpq test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -24,6 +24,15 @@ test: test-setup ## Run all tests, with a real PostgreSQL server
 test-campaign: export TARSY_DB_TEST_CAMPAIGN ?= 10
 test-campaign: test-setup ## Run the random campaigns, large and with other seeds each time
 	cargo test --locked --test cli -- '[campaign]'
+
+# The tests start PgBouncer, and the server behind it, so the variables that name another server, or none, are unset.
+test-pgbouncer: test-setup ## Run the commands through a real PgBouncer, in a minute
+	@if ! PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null && [ "$$(id -u)" = 0 ] \
+	    && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq pgbouncer >/dev/null; \
+	fi
+	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && export TARSY_DB_TEST_PGBOUNCER=1 && \
+	    cargo test --locked --test cli -- '[pgbouncer]'
 
 # The tests start the fetched server, so the variables that name another server, or none, are unset. As root the server
 # runs as the system user `postgres`, which the installed PostgreSQL has created.

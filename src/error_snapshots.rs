@@ -615,7 +615,10 @@ fn every_failure_of_a_database() {
         NameResolution => [database(cause(ErrorClass::NameResolution))],
         Unreachable => [database(cause(ErrorClass::Unreachable))],
         TimedOut => [database(cause(ErrorClass::TimedOut))],
-        ConnectionLost => [database(cause(ErrorClass::ConnectionLost))],
+        ConnectionLost => [
+            database(cause(ErrorClass::ConnectionLost)),
+            database(DatabaseCause::new(ErrorClass::ConnectionLost, "query_wait_timeout")),
+        ],
         StartingUp => [database(cause(ErrorClass::StartingUp))],
         ShuttingDown => [database(cause(ErrorClass::ShuttingDown))],
         InRecovery => [database(cause(ErrorClass::InRecovery))],
@@ -625,7 +628,12 @@ fn every_failure_of_a_database() {
             database(cause(ErrorClass::TooManyConnections)),
             database(DatabaseCause::new(ErrorClass::TooManyConnections, "too many connections for role \"tarsy\"")),
             database(DatabaseCause::new(ErrorClass::TooManyConnections, "too many connections for database \"tarsy\"")),
+            database(DatabaseCause::new(
+                ErrorClass::TooManyConnections,
+                "no more connections allowed (max_client_conn)",
+            )),
         ],
+        Disabled => [database(cause(ErrorClass::Disabled))],
         Busy => [database(cause(ErrorClass::Busy))],
         Conflict => [database(cause(ErrorClass::Conflict))],
         Authentication => [database(cause(ErrorClass::Authentication))],
@@ -654,7 +662,10 @@ fn every_failure_of_a_database() {
             database(DatabaseCause::new(ErrorClass::Certificate, "the server's certificate expired on 2020-01-01")),
             database(DatabaseCause::new(ErrorClass::Certificate, "the server's certificate is for `a`, not for `db`")),
         ],
-        Configuration => [database(cause(ErrorClass::Configuration))],
+        Configuration => [
+            database(cause(ErrorClass::Configuration)),
+            database(DatabaseCause::new(ErrorClass::Configuration, "unsupported startup parameter: options")),
+        ],
         CannotOpen => [database(cause(ErrorClass::CannotOpen))],
         DiskFull => [database(cause(ErrorClass::DiskFull))],
         Corrupt => [database(cause(ErrorClass::Corrupt))],
@@ -663,7 +674,13 @@ fn every_failure_of_a_database() {
         Constraint => [database(cause(ErrorClass::Constraint))],
         Needed => [database(cause(ErrorClass::Needed))],
         AlreadyExists => [database(cause(ErrorClass::AlreadyExists))],
-        Pooler => [database(cause(ErrorClass::Pooler))],
+        Pooler => [
+            database(cause(ErrorClass::Pooler)),
+            database(DatabaseCause::new(
+                ErrorClass::Pooler,
+                "transaction blocks not allowed in statement pooling mode",
+            )),
+        ],
         SchemaPending => [database(cause(ErrorClass::SchemaPending))],
         Other => [database(cause(ErrorClass::Other))],
     });

@@ -108,14 +108,14 @@ impl ExitCode {
                 "the source holds values that the target or the archive cannot hold, and no policy says what to do with them"
             }
             Self::Unavailable => {
-                "server unavailable: connection refused, host name not found, starting up, read-only standby"
+                "server unavailable: connection refused, host name not found, starting up, read-only standby, disabled or paused database"
             }
             Self::CannotCreate => "cannot create or open a file",
             Self::InputOutput => "input/output error, disk full, damaged file (see `--accept-damage`)",
             Self::Busy => "busy: lock timeout, deadlock, too many connections; `prune` retries for `--retry-for` first",
             Self::Privilege => "authentication failed, or a privilege is missing",
             Self::Configuration => {
-                "configuration: URL, setting, TLS, no such database, a pooler in transaction mode, no retention set"
+                "configuration: URL, setting, TLS, no such database, a pooler in a mode that does not fit, no retention set"
             }
             Self::DeadlineExceeded => "deadline of `wait --timeout` exceeded (`prune --max-duration` exits with 0)",
             Self::NotExecutable => {

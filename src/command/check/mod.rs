@@ -22,7 +22,7 @@ mod mode;
 mod schema;
 mod server;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -32,7 +32,7 @@ use self::mode::{Depth, OnOverdue};
 use super::retention::Retention;
 use crate::cli::check::Check;
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, LOCK_TIMEOUT, Statements};
+use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT, Statements};
 use crate::database::failure::DatabaseCause;
 use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::transaction::Transaction;
@@ -72,11 +72,16 @@ pub(crate) async fn run(
     let access = if arguments.fix { Access::Write } else { Access::Read };
     // A repair also holds a lock.
     let pool = settings.pool.limits().for_up_to(if arguments.fix { 2 } else { 1 });
-    let (checks, error) = match connection::open_granted(url, access, pool, LOCK_TIMEOUT, Statements::Once).await {
-        Ok(mut connection) => {
-            watch.attach(&mut connection);
-            (checks(arguments, settings, now, &connection, started.elapsed(), writable).await, None)
-        }
+    let opened = async {
+        let mut connection = connection::open_granted(url, access, pool, LOCK_TIMEOUT, Statements::Once).await?;
+        watch.attach(&mut connection);
+        // A pooler in statement mode accepts a login, and no transaction.
+        let refused = |cause| ConnectError { target: url.to_string(), cause };
+        let answered = server::connection(&connection, started.elapsed()).await.map_err(refused)?;
+        Ok::<_, ConnectError>((connection, answered))
+    };
+    let (checks, error) = match opened.await {
+        Ok((connection, answered)) => (checks(arguments, settings, now, &connection, answered, writable).await, None),
         Err(error) => {
             let code = error.exit_code();
             (vec![Finding::failed("connection", code, error.cause.described())], Some(Error::Connect(error)))
@@ -107,11 +112,11 @@ async fn checks(
     settings: &Settings,
     now: DateTime<Utc>,
     connection: &Connection,
-    opened: Duration,
+    answered: Finding,
     writable: Option<Finding>,
 ) -> Vec<Finding> {
     let depth = Depth::of(arguments);
-    let mut checks = vec![server::connection(connection, opened).await];
+    let mut checks = vec![answered];
     checks.extend(server::protection(&settings.database.value));
     if arguments.fix {
         checks.push(fix::repairs(connection).await);

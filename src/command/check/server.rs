@@ -9,6 +9,7 @@ use sea_orm::{DbBackend, DbErr};
 use super::finding::Finding;
 use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
+use crate::database::failure::DatabaseCause;
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::transaction::Transaction;
 use crate::database::url::{DatabaseUrl, Protection};
@@ -22,17 +23,15 @@ use crate::schema::state::SchemaState;
 /// The oldest PostgreSQL release that is still supported upstream.
 const OLDEST_POSTGRESQL: i32 = 14;
 
-/// Whether the database answers. `opened` is the time that connecting took.
-pub(crate) async fn connection(connection: &Connection, opened: Duration) -> Finding {
-    const NAME: &str = "connection";
+/// Makes sure that the database answers. `opened` is the time that connecting took.
+///
+/// # Errors
+/// The database's error.
+pub(crate) async fn connection(connection: &Connection, opened: Duration) -> Result<Finding, DatabaseCause> {
     let started = Instant::now();
-    let answer = connection.reading(async |reading| rows(reading, "SELECT 1").await).await;
-    Finding::of(NAME, answer, |_| {
-        Finding::ok(
-            NAME,
-            format!("opened in {}, one round trip takes {}", duration(opened), duration(started.elapsed())),
-        )
-    })
+    connection.reading(async |reading| rows(reading, "SELECT 1").await).await?;
+    let (opened, answered) = (duration(opened), duration(started.elapsed()));
+    Ok(Finding::ok("connection", format!("opened in {opened}, one round trip takes {answered}")))
 }
 
 /// How the connection is protected. Nothing to check on SQLite.

@@ -28,8 +28,10 @@ pub enum ErrorClass {
     Standby,
     /// The database does not accept writes.
     ReadOnly,
-    /// The server has no free connection.
+    /// The server, or a pooler, has no free connection.
     TooManyConnections,
+    /// An administrator disabled the database for the time being.
+    Disabled,
     /// Another session holds a lock.
     Busy,
     /// A deadlock, or a serialization failure.
@@ -68,7 +70,7 @@ pub enum ErrorClass {
     Needed,
     /// An object of that name already exists.
     AlreadyExists,
-    /// A pooler assigns sessions per transaction.
+    /// The mode of a pooler does not fit: a session is assigned per statement, or per transaction where more is needed.
     Pooler,
     /// The database has no TARSy schema yet.
     SchemaPending,
@@ -92,9 +94,9 @@ impl ErrorClass {
     /// Whether the same attempt may succeed later without a change by the operator.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        use ErrorClass::{Busy, Conflict, ReadOnly, SchemaPending, Standby, TooManyConnections};
+        use ErrorClass::{Busy, Conflict, Disabled, ReadOnly, SchemaPending, Standby, TooManyConnections};
         self.is_before_login()
-            || matches!(self, Standby | ReadOnly | TooManyConnections | Busy | Conflict | SchemaPending)
+            || matches!(self, Standby | ReadOnly | TooManyConnections | Disabled | Busy | Conflict | SchemaPending)
     }
 
     /// The exit code of a command that ends with it.
@@ -110,7 +112,8 @@ impl ErrorClass {
             | Self::ShuttingDown
             | Self::InRecovery
             | Self::Standby
-            | Self::ReadOnly => ExitCode::Unavailable,
+            | Self::ReadOnly
+            | Self::Disabled => ExitCode::Unavailable,
             Self::TooManyConnections | Self::Busy | Self::Conflict => ExitCode::Busy,
             Self::Authentication | Self::Privilege | Self::FilePermission | Self::RowPolicy => ExitCode::Privilege,
             Self::NoSuchDatabase
@@ -143,6 +146,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Standby => "server is a standby",
             ErrorClass::ReadOnly => "database is read-only",
             ErrorClass::TooManyConnections => "too many connections",
+            ErrorClass::Disabled => "database is disabled",
             ErrorClass::Busy => "locked by another session",
             ErrorClass::Conflict => "in conflict with another transaction",
             ErrorClass::Authentication => "authentication failed",
@@ -161,7 +165,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Constraint => "constraint violated",
             ErrorClass::Needed => "another object depends on it",
             ErrorClass::AlreadyExists => "name already exists",
-            ErrorClass::Pooler => "a pooler assigns sessions per transaction",
+            ErrorClass::Pooler => "the mode of the pooler does not fit",
             ErrorClass::SchemaPending => "no TARSy schema yet",
             ErrorClass::Other => "error",
         })

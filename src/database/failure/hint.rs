@@ -4,6 +4,9 @@ use super::cause::DatabaseCause;
 use super::class::ErrorClass;
 use super::sqlite::TEMPORARY_FILES;
 
+/// What PgBouncer reports where it has no session on the server.
+const POOLER_WITHOUT_SESSION: [&str; 3] = ["query_wait_timeout", "server login has been failing", "(server down)"];
+
 impl DatabaseCause {
     /// What the operator can do about it.
     #[must_use]
@@ -13,6 +16,10 @@ impl DatabaseCause {
                 "check that the server is running and that host and port are right, or run `tarsy-db wait` first"
             }
             ErrorClass::NameResolution => "check the host name",
+            ErrorClass::ConnectionLost if self.is_of_pooler() => {
+                "look up in the pooler's log why it has no session for this client: the server is down or refuses the \
+                 pooler's login, all sessions of the pool are in use, or the database is paused"
+            }
             ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
                 "run `tarsy-db wait`, then the same command again; the server rolls back what was not committed"
             }
@@ -63,13 +70,27 @@ impl DatabaseCause {
                  same command again, then recreate it"
             }
             ErrorClass::AlreadyExists => "rename or drop the view, index or table that already has this name",
+            ErrorClass::Pooler if self.message.contains("statement pooling mode") => {
+                "set `pool_mode` of the pooler to `transaction` or `session`: TARSy's backend needs transactions, too"
+            }
             ErrorClass::Pooler => "connect to the server directly, or to a pool in session mode",
+            ErrorClass::Configuration if self.message.contains("startup parameter") => {
+                "remove `options` from the URL, or unset `PGOPTIONS`, because the pooler refuses it; `ALTER ROLE ... SET \
+                 ...` gives each session of the role the same setting"
+            }
+            ErrorClass::Disabled => {
+                "enable the database: `ENABLE name` in the pooler's admin console, or `ALTER DATABASE name \
+                 ALLOW_CONNECTIONS true` on the server"
+            }
             ErrorClass::SchemaPending => "run `tarsy-db init`",
             ErrorClass::TooManyConnections if self.message.contains("role \"") => {
                 "close a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"
             }
             ErrorClass::TooManyConnections if self.message.contains("database \"") => {
                 "close a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`"
+            }
+            ErrorClass::TooManyConnections if self.message.contains("(max_") => {
+                "close a connection, or raise the named limit of the pooler"
             }
             ErrorClass::TooManyConnections => "close a connection, or raise the server's `max_connections`",
             ErrorClass::DiskFull | ErrorClass::InputOutput if self.message.contains(TEMPORARY_FILES) => {
@@ -92,7 +113,7 @@ impl DatabaseCause {
     #[must_use]
     pub(crate) fn hint_of_reading(&self) -> Option<&'static str> {
         match self.class {
-            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
+            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_pooler() => {
                 Some("run `tarsy-db wait`, then the same command again")
             }
             _ => self.hint(),
@@ -104,8 +125,13 @@ impl DatabaseCause {
     pub(crate) fn hint_after_waiting(&self) -> Option<&'static str> {
         match self.class {
             ErrorClass::Refused => Some("check that the server is running and that host and port are right"),
-            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => None,
+            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_pooler() => None,
             _ => self.hint(),
         }
+    }
+
+    /// Whether a pooler reports that it has no session on the server.
+    fn is_of_pooler(&self) -> bool {
+        POOLER_WITHOUT_SESSION.iter().any(|words| self.message.contains(words))
     }
 }

@@ -58,10 +58,9 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "P0001" => ErrorClass::Constraint,
         "42P05" | "26000" => ErrorClass::Pooler,
         "XX001" | "XX002" => ErrorClass::Corrupt,
-        // PgBouncer has one code for every refused login.
-        "08P01" if answer.message.contains("startup parameter") => ErrorClass::Configuration,
-        "08P01" if answer.message.contains("database") => ErrorClass::NoSuchDatabase,
-        "08P01" if answer.message.contains("auth") || answer.message.contains("user") => ErrorClass::Authentication,
+        // ALTER DATABASE ... ALLOW_CONNECTIONS false.
+        "55000" if answer.message.contains("not currently accepting connections") => ErrorClass::Disabled,
+        "08P01" => class_of_pgbouncer(answer.message),
         "57P05" | "25P03" | "25P04" => ErrorClass::ConnectionLost,
         // Some servers send codes of fewer than five characters.
         code => match code.get(..2) {
@@ -71,5 +70,62 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
             Some("23") => ErrorClass::Constraint,
             _ => ErrorClass::Other,
         },
+    }
+}
+
+/// PgBouncer has one code for almost everything that it reports itself. The first words that a message has decide.
+const PGBOUNCER: [(&str, ErrorClass); 9] = [
+    ("startup parameter", ErrorClass::Configuration),
+    ("statement pooling mode", ErrorClass::Pooler),
+    ("no more connections", ErrorClass::TooManyConnections),
+    ("connections exceeded", ErrorClass::TooManyConnections),
+    ("is disabled", ErrorClass::Disabled),
+    ("not allow connections", ErrorClass::Disabled),
+    ("database", ErrorClass::NoSuchDatabase),
+    ("auth", ErrorClass::Authentication),
+    ("user", ErrorClass::Authentication),
+];
+
+fn class_of_pgbouncer(message: &str) -> ErrorClass {
+    let known = PGBOUNCER.iter().find(|(words, _)| message.contains(words));
+    known.map_or(ErrorClass::ConnectionLost, |(_, class)| *class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In the words of PgBouncer 1.18, unless another version is named.
+    #[test]
+    fn what_pgbouncer_reports_has_the_class_of_its_cause() {
+        let cases = [
+            ("unsupported startup parameter: options", ErrorClass::Configuration),
+            // 1.20.
+            ("unsupported startup parameter in options: lock_timeout", ErrorClass::Configuration),
+            ("transaction blocks not allowed in statement pooling mode", ErrorClass::Pooler),
+            ("no more connections allowed (max_client_conn)", ErrorClass::TooManyConnections),
+            // 1.24.
+            ("client connections exceeded (max_db_client_connections)", ErrorClass::TooManyConnections),
+            ("client connections exceeded (max_user_client_connections)", ErrorClass::TooManyConnections),
+            ("database \"tarsy\" is disabled", ErrorClass::Disabled),
+            // 1.12.
+            ("database does not allow connections: tarsy", ErrorClass::Disabled),
+            ("no such database: tarsy", ErrorClass::NoSuchDatabase),
+            ("SASL authentication failed", ErrorClass::Authentication),
+            ("no such user: tarsy", ErrorClass::Authentication),
+            ("query_wait_timeout", ErrorClass::ConnectionLost),
+            ("server login has been failing, try again later (server_login_retry)", ErrorClass::ConnectionLost),
+            ("client_login_timeout (server down)", ErrorClass::ConnectionLost),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(class(&Answer { code: "08P01", message, ..Answer::default() }), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_database_that_accepts_no_connections_for_now_is_disabled() {
+        let message = "database \"tarsy\" is not currently accepting connections";
+        assert_eq!(class(&Answer { code: "55000", message, ..Answer::default() }), ErrorClass::Disabled);
+        assert_eq!(class(&Answer { code: "55000", message: "any", ..Answer::default() }), ErrorClass::Other);
     }
 }

@@ -18,7 +18,7 @@ const SLOWEST: usize = 5;
 /// Modules with tests that mostly wait: they run first, so that the end of the run does not wait for them.
 const WAITING: [&str; 3] = ["::migrate::network::", "::prune::network::", "::wait::"];
 
-/// A function that was marked with `#[apply(test)]` or `#[apply(campaign)]`.
+/// A function that was marked with `#[apply(test)]`, `#[apply(campaign)]` or `#[apply(pgbouncer)]`.
 pub(crate) struct Test {
     pub(crate) kind: &'static str,
     pub(crate) name: &'static str,
@@ -38,6 +38,12 @@ macro_rules! campaign {
     ($($function:tt)*) => { crate::support::harness::register! { "campaign" $($function)* } };
 }
 pub(crate) use campaign;
+
+/// Makes a test of a function that needs PgBouncer, which only `make test-pgbouncer` runs.
+macro_rules! pgbouncer {
+    ($($function:tt)*) => { crate::support::harness::register! { "pgbouncer" $($function)* } };
+}
+pub(crate) use pgbouncer;
 
 macro_rules! register {
     ($kind:literal $(#[$attribute:meta])* fn $name:ident() $body:block) => {
@@ -71,9 +77,20 @@ struct LeftOut(String);
 /// Ends the test as ignored if what it needs is switched off.
 pub(crate) fn require(switch: &str, what: &str) {
     if std::env::var_os(switch).is_some() {
-        // Unlike a panic this writes nothing.
-        resume_unwind(Box::new(LeftOut(format!("{what} ({switch} is set)"))));
+        leave_out(format!("{what} ({switch} is set)"));
     }
+}
+
+/// Ends the test as ignored unless the target of the Makefile runs that switches it on.
+pub(crate) fn require_target(switch: &str, what: &str, target: &str) {
+    if std::env::var_os(switch).is_none() {
+        leave_out(format!("{what} (`make {target}` runs them)"));
+    }
+}
+
+fn leave_out(reason: String) -> ! {
+    // Unlike a panic this writes nothing.
+    resume_unwind(Box::new(LeftOut(reason)));
 }
 
 /// The report at the end of the run.

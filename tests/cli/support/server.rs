@@ -287,8 +287,8 @@ fn installed() -> Option<PathBuf> {
     on_path.into_iter().chain(packaged).find(|directory| directory.join("initdb").is_file())
 }
 
-/// PostgreSQL refuses to run as root: there it runs as the system user `postgres`.
-fn as_postgres(program: &Path) -> Command {
+/// PostgreSQL and PgBouncer refuse to run as root: there they run as the system user `postgres`.
+pub(crate) fn as_postgres(program: &Path) -> Command {
     let words = as_postgres_words(program);
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
@@ -311,7 +311,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
-fn give_to_postgres(directory: &Path) {
+pub(crate) fn give_to_postgres(directory: &Path) {
     if is_root() {
         let given = Command::new("chown").arg("-R").arg("postgres").arg(directory).status();
         assert!(given.is_ok_and(|status| status.success()), "chown failed: is there a system user `postgres`?");

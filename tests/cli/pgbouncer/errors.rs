@@ -1,0 +1,99 @@
+//! What the errors of PgBouncer mean.
+
+use crate::support::cases::each;
+use crate::support::connection::Connection;
+use crate::support::history::{NOW, OLD_US, insert_whole_sessions};
+use crate::support::pgbouncer::PgBouncer;
+use crate::support::process::Running;
+use crate::support::server::closed_port;
+use crate::support::{Database, Schema, apply, pgbouncer, run_at};
+
+/// Each of these waits for the database.
+const PATIENT: [&[&str]; 3] = [
+    &["wait"],
+    &["init", "--to", "head", "--wait=1m"],
+    &["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%", "--yes", "--retry-for", "1m"],
+];
+const COMMANDS: [&[&str]; 4] = [
+    &["wait", "--max-attempts", "1"],
+    &["info"],
+    &["check"],
+    &["prune", "--older-than", "90d", "--yes", "--retry-for", "0s"],
+];
+
+/// Runs each of the commands, which fail with this code and say all these parts.
+#[track_caller]
+fn fail(url: &str, code: i32, parts: &[&str]) {
+    each(COMMANDS, |arguments| run_at(url, arguments).expect(code).tells(parts));
+}
+
+/// Runs each of the commands that wait, while the database is `hidden`, until it is `shown`.
+fn wait_for(settings: &[&str], hidden: &str, said: &str, shown: &str) {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 2, OLD_US);
+    let pgbouncer = PgBouncer::before(&database, settings);
+    each(PATIENT, |arguments| {
+        pgbouncer.execute(hidden);
+        let mut running = Running::start_at(&pgbouncer.url("transaction"), database.directory(), arguments);
+        running.says(said);
+        pgbouncer.execute(shown);
+        running.finish().expect(0);
+    });
+    assert_eq!(database.count("alert_sessions"), 0);
+}
+
+#[apply(pgbouncer)]
+fn a_start_up_parameter_that_it_does_not_know_is_a_setting_to_correct() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let pgbouncer = PgBouncer::before(&database, &[]);
+    each(["session", "transaction"], |mode| {
+        let url = format!("{}?options=-csearch_path%3Dother", pgbouncer.url(mode));
+        fail(&url, 78, &["unsupported startup parameter", "hint: remove `options` from the URL", "PGOPTIONS"]);
+    });
+}
+
+#[apply(pgbouncer)]
+fn too_many_clients_are_worth_a_retry() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    // The driver of this other client sends a parameter that PgBouncer does not know.
+    let settings = ["max_client_conn = 1", "ignore_startup_parameters = extra_float_digits"];
+    let pgbouncer = PgBouncer::before(&database, &settings);
+    let other = Connection::open(&pgbouncer.url("transaction"));
+    fail(&pgbouncer.url("transaction"), 75, &["no more connections allowed (max_client_conn)", "limit of the pooler"]);
+    other.close();
+}
+
+#[apply(pgbouncer)]
+fn a_pool_without_a_session_in_time_is_unavailable() {
+    let (_reservation, port) = closed_port();
+    let pgbouncer = PgBouncer::to(port, "any", &["query_wait_timeout = 1"]);
+    fail(&pgbouncer.url("transaction"), 69, &["query_wait_timeout", "hint: look up in the pooler's log"]);
+}
+
+#[apply(pgbouncer)]
+fn a_disabled_database_is_unavailable() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let pgbouncer = PgBouncer::before(&database, &[]);
+    pgbouncer.execute("DISABLE session");
+    fail(&pgbouncer.url("session"), 69, &["\"session\" is disabled", "hint: enable the database"]);
+    pgbouncer.execute("ENABLE session");
+}
+
+#[apply(pgbouncer)]
+fn a_disabled_database_is_waited_for() {
+    wait_for(&[], "DISABLE transaction", "database is disabled", "ENABLE transaction");
+}
+
+#[apply(pgbouncer)]
+fn a_paused_database_is_waited_for() {
+    wait_for(&["query_wait_timeout = 1"], "PAUSE transaction", "query_wait_timeout", "RESUME transaction");
+}
+
+#[apply(pgbouncer)]
+fn a_wrong_name_and_a_wrong_password_are_what_they_are_without_a_pooler() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let pgbouncer = PgBouncer::before(&database, &[]);
+    fail(&pgbouncer.url("other"), 78, &["no such database", "hint: check the database name"]);
+    let url = pgbouncer.url("transaction").replacen(":test-password@", ":wrong@", 1);
+    fail(&url, 77, &["authentication failed", "hint: check user and password"]);
+}
