@@ -167,6 +167,7 @@ fn every_error_of_the_settings() {
             value: text("-1"),
             expected: "a number from 1 to 4294967295",
         }],
+        DirectFile => [SettingsError::DirectFile { source_name: text("DIRECT_DATABASE_URL") }],
         NotUtf8 => [SettingsError::NotUtf8 { name: text("DATABASE_URL") }],
         NotAValue => [SettingsError::NotAValue {
             path: text("tarsy-db.toml"),
@@ -676,6 +677,7 @@ fn every_failure_of_a_database() {
         AlreadyExists => [database(cause(ErrorClass::AlreadyExists))],
         Pooler => [
             database(cause(ErrorClass::Pooler)),
+            database(DatabaseCause::new(ErrorClass::Pooler, "this needs a session of the server (`DIRECT_DATABASE_URL`)")),
             database(DatabaseCause::new(
                 ErrorClass::Pooler,
                 "transaction blocks not allowed in statement pooling mode",

@@ -20,6 +20,14 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "URL", value_parser = secret)]
     pub(crate) database_url: Option<Secret>,
 
+    /// The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE].
+    ///
+    /// `migrate-sqlite-to-postgres`, `prune --vacuum` and `check --fix` need a session of the server, which a pooler in
+    /// transaction mode does not give, and use this URL in the place of DATABASE_URL. All other commands connect as TARSy's
+    /// backend does. It is ignored if `--database-url` or `--to` is given.
+    #[arg(long, global = true, value_name = "URL", value_parser = secret)]
+    pub(crate) direct_url: Option<Secret>,
+
     /// The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists].
     #[arg(long, global = true, value_name = "FILE", value_parser = path())]
     pub(crate) config: Option<PathBuf>,

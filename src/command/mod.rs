@@ -42,6 +42,7 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
         return Ok(completions::run(arguments));
     }
     let settings = settings(&cli, context)?;
+    let settings = if needs_session(&cli.command) { settings.for_a_session() } else { settings };
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if writes(&cli.command) {
         tracing::info!("the database is {} ({})", settings.database.value, settings.database.source);
@@ -114,9 +115,22 @@ fn settings(cli: &Cli, context: &Context) -> Result<Settings, Error> {
         Command::MigrateSqliteToPostgres(arguments) => arguments.to.clone(),
         _ => None,
     };
-    let Global { database_url, config, .. } = &cli.global;
-    let flags = Flags { target, database_url: database_url.clone(), config: config.clone() };
+    let Global { database_url, direct_url, config, .. } = &cli.global;
+    let flags =
+        Flags { target, database_url: database_url.clone(), direct_url: direct_url.clone(), config: config.clone() };
     Ok(Settings::load(&flags, &context.environment)?)
+}
+
+/// Whether a command needs a session of the server, which a pooler may not give: it runs statements outside of a transaction,
+/// or a transaction that is longer than a pooler may allow.
+fn needs_session(command: &Command) -> bool {
+    match command {
+        Command::Check(arguments) => arguments.fix,
+        Command::Prune(arguments) => arguments.vacuum,
+        Command::MigrateSqliteToPostgres(_) => true,
+        // `init` is one short transaction of the role that is to own the tables, and `wait` tests the way of the backend.
+        Command::Init(_) | Command::Wait(_) | Command::Info(_) | Command::Completions(_) => false,
+    }
 }
 
 /// Whether a command may change the database of the settings.

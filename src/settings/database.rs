@@ -1,11 +1,13 @@
-//! The database of the settings: by a URL, or by the parts of an address.
+//! The database of the settings: by a URL, or by the parts of an address, and without its pooler by a direct URL.
+
+use std::path::PathBuf;
 
 use super::environment::lookup;
 use super::error::SettingsError;
 use super::key::{HOST, NAME, PASSWORD, PORT, URL, USER};
 use super::layers::{FoundSecret, Layer, Layers};
-use super::setting::{Setting, is_blank, is_given};
-use crate::database::url::{DatabaseUrl, PostgresqlAddress, Secret, SecretFile, SqliteLocation};
+use super::setting::{Setting, SettingSource, is_blank, is_given};
+use crate::database::url::{Backend, DatabaseUrl, PostgresqlAddress, Secret, SecretFile, SqliteLocation};
 
 /// The parts of a PostgreSQL address, each with its source.
 #[derive(Debug, Clone)]
@@ -41,9 +43,7 @@ pub(crate) fn database(layers: &Layers<'_>) -> Result<(Setting<DatabaseUrl>, Opt
     }
     for layer in [Layer::Environment, Layer::File] {
         if let Some(FoundSecret { setting, file }) = layers.secret(URL, layer)?.filter(|url| !is_blank(&url.setting)) {
-            let value = if file.is_some() { setting.value.trim().to_owned() } else { setting.value };
-            let database = parsed_url(Setting { value, source: setting.source })?;
-            return Ok((renewed_from(file.map(SecretFile::Url), database), None));
+            return Ok((url_of(setting, file)?, None));
         }
         if let Some(FoundSecret { setting, file }) = layers.secret(PASSWORD, layer)? {
             let parts = parts_with(layers, setting)?;
@@ -56,6 +56,38 @@ pub(crate) fn database(layers: &Layers<'_>) -> Result<(Setting<DatabaseUrl>, Opt
         None => Setting::default(DatabaseUrl::sqlite_file("history.db")),
     };
     Ok((database, None))
+}
+
+/// The URL of the same database without its pooler.
+#[derive(Debug)]
+pub(crate) enum DirectUrl {
+    Used(Setting<DatabaseUrl>),
+    /// It does not belong to the database.
+    Ignored(SettingSource),
+}
+
+/// The direct URL, if one is set. It is ignored if a stronger source names the database, which may be another one: a flag,
+/// or the environment where only the settings file has a direct URL.
+///
+/// # Errors
+/// [`SettingsError`] for a URL that is not valid, or not one of PostgreSQL.
+pub(crate) fn direct(layers: &Layers<'_>, database: &Setting<DatabaseUrl>) -> Result<Option<DirectUrl>, SettingsError> {
+    let Some(FoundSecret { setting: direct, file }) = layers.direct_url()? else { return Ok(None) };
+    let is_weaker = direct.source.is_settings_file() && !database.source.is_settings_file();
+    if layers.flag_url().is_some() || is_weaker || database.value.backend() == Backend::Sqlite {
+        return Ok(Some(DirectUrl::Ignored(direct.source)));
+    }
+    let direct = url_of(direct, file)?;
+    match direct.value.backend() {
+        Backend::Postgresql => Ok(Some(DirectUrl::Used(direct))),
+        Backend::Sqlite => Err(SettingsError::DirectFile { source_name: direct.source.to_string() }),
+    }
+}
+
+/// A URL, perhaps from a file of its own, where blanks around it do not matter.
+fn url_of(url: Setting<String>, file: Option<PathBuf>) -> Result<Setting<DatabaseUrl>, SettingsError> {
+    let value = if file.is_some() { url.value.trim().to_owned() } else { url.value };
+    Ok(renewed_from(file.map(SecretFile::Url), parsed_url(Setting { value, source: url.source })?))
 }
 
 /// The same database, whose later logins read the file again.

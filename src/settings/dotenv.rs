@@ -12,9 +12,10 @@ use super::error::SettingsError;
 use super::key::Key;
 use super::setting::{Setting, SettingSource};
 
-/// Variables of tarsy-db that the backend does not read.
-const NOT_THE_BACKENDS: [&str; 4] =
-    ["DATABASE_URL_FILE", "DATABASE_PASSWORD_FILE", "TARSY_DB_CONFIG", "TARSY_DB_SCHEMA"];
+/// Variables of tarsy-db that the backend does not read, and that do not count in its file. The direct URL does, because it
+/// belongs beside the URL.
+const NOT_THE_BACKENDS: [&str; 5] =
+    ["DATABASE_URL_FILE", "DIRECT_DATABASE_URL_FILE", "DATABASE_PASSWORD_FILE", "TARSY_DB_CONFIG", "TARSY_DB_SCHEMA"];
 
 /// The settings in the `.env`; empty if there is no such file.
 #[derive(Default)]

@@ -69,6 +69,12 @@ pub enum SettingsError {
     /// The connection would differ from that of libpq.
     #[error(transparent)]
     Libpq(#[from] LibpqError),
+    /// A SQLite file has no pooler.
+    #[error("the direct URL from {source_name} names a SQLite file; expected a URL of PostgreSQL")]
+    DirectFile {
+        /// The source of the URL.
+        source_name: String,
+    },
     /// The database URL cannot be used.
     #[error("the database URL from {source_name} cannot be used")]
     Url {

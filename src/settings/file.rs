@@ -82,7 +82,10 @@ fn refuse_unknown_keys(path: &Path, table: &toml::Table) -> Result<(), SettingsE
 }
 
 fn known_paths() -> Vec<&'static str> {
-    KEYS.iter().map(|key| key.path).chain(["database.url_file", "database.password_file"]).collect()
+    KEYS.iter()
+        .map(|key| key.path)
+        .chain(["database.url_file", "database.direct_url_file", "database.password_file"])
+        .collect()
 }
 
 fn most_similar(key: &str, known: &[&'static str]) -> &'static str {

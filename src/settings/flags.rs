@@ -11,6 +11,8 @@ pub struct Flags {
     pub target: Option<Secret>,
     /// `--database-url`.
     pub database_url: Option<Secret>,
+    /// `--direct-url`.
+    pub direct_url: Option<Secret>,
     /// `--config`.
     pub config: Option<PathBuf>,
 }

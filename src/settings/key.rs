@@ -3,8 +3,8 @@
 /// One setting: its environment variable, its place in the file, and what the manual says about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
-    /// The environment variable. URL and password can also be read from a file that the variable with the suffix `_FILE`
-    /// names.
+    /// The environment variable. The URLs and the password can also be read from a file that the variable with the suffix
+    /// `_FILE` names.
     pub environment: &'static str,
     /// The dotted key in the settings file.
     pub path: &'static str,
@@ -28,6 +28,14 @@ pub(crate) const URL: Key = Key {
     unit: "",
     meaning: "the database, as an [SQLAlchemy URL](connecting.md#urls)",
     flag: "--database-url",
+};
+pub(crate) const DIRECT_URL: Key = Key {
+    environment: "DIRECT_DATABASE_URL",
+    path: "database.direct_url",
+    default: "",
+    unit: "",
+    meaning: "the same database without the [pooler](poolers.md#the-direct-url), for commands that need a session",
+    flag: "--direct-url",
 };
 pub(crate) const HOST: Key = Key {
     environment: "DATABASE_HOST",
@@ -153,8 +161,9 @@ pub(crate) const REQUIRE_TLS: Key = Key {
 };
 
 /// All settings.
-pub const KEYS: [Key; 16] = [
+pub const KEYS: [Key; 17] = [
     URL,
+    DIRECT_URL,
     HOST,
     PORT,
     USER,

@@ -8,7 +8,7 @@ use super::environment::{Environment, lookup};
 use super::error::SettingsError;
 use super::file::SettingsFile;
 use super::flags::Flags;
-use super::key::{Key, URL};
+use super::key::{DIRECT_URL, Key, URL};
 use super::setting::{Setting, SettingSource, is_blank, is_given};
 use crate::database::url::Secret;
 use crate::format;
@@ -115,10 +115,23 @@ impl<'a> Layers<'a> {
 
     /// A blank `--database-url` counts as not set.
     pub(crate) fn flag_url(&self) -> Option<Setting<String>> {
-        let named = |flag, url: &Secret| Setting { value: url.expose().to_owned(), source: SettingSource::Flag(flag) };
-        let target = self.flags.target.as_ref().map(|url| named("--to", url));
-        let database = || self.flags.database_url.as_ref().map(|url| named("--database-url", url));
+        let target = self.flags.target.as_ref().map(|url| of_flag("--to", url));
+        let database = || self.flags.database_url.as_ref().map(|url| of_flag("--database-url", url));
         target.or_else(|| database().filter(|url| !is_blank(url)))
+    }
+
+    /// The direct URL of the source with the highest precedence.
+    pub(crate) fn direct_url(&self) -> Result<Option<FoundSecret>, SettingsError> {
+        let flag = self.flags.direct_url.as_ref().map(|url| of_flag("--direct-url", url));
+        if let Some(url) = flag.filter(|url| !is_blank(url)) {
+            return Ok(Some(url.into()));
+        }
+        for layer in [Layer::Environment, Layer::File] {
+            if let Some(url) = self.secret(DIRECT_URL, layer)?.filter(|url| !is_blank(&url.setting)) {
+                return Ok(Some(url));
+            }
+        }
+        Ok(None)
     }
 
     /// The URL of the environment, otherwise of the `.env`.
@@ -144,6 +157,10 @@ impl From<Setting<String>> for FoundSecret {
 pub(crate) enum Layer {
     Environment,
     File,
+}
+
+fn of_flag(flag: &'static str, url: &Secret) -> Setting<String> {
+    Setting { value: url.expose().to_owned(), source: SettingSource::Flag(flag) }
 }
 
 /// Why a file cannot be read.

@@ -44,10 +44,10 @@ pub(crate) use crate::settings::setting::SettingSource;
 use crate::database::connection::PoolLimits;
 use crate::database::url::DatabaseUrl;
 use crate::history::retention::policy::DAYS_BY_DESIGN;
-use crate::settings::database::Parts;
+use crate::settings::database::{DirectUrl, Parts};
 use crate::settings::key::{
-    EVENT_RETENTION_HOURS, HISTORY_ENABLED, HOST, Key, MAX_OVERFLOW, NAME, PASSWORD, POOL_PRE_PING, POOL_RECYCLE,
-    POOL_SIZE, POOL_TIMEOUT, PORT, REQUIRE_TLS, SCHEMA_TARGET, URL, USER,
+    DIRECT_URL, EVENT_RETENTION_HOURS, HISTORY_ENABLED, HOST, Key, MAX_OVERFLOW, NAME, PASSWORD, POOL_PRE_PING,
+    POOL_RECYCLE, POOL_SIZE, POOL_TIMEOUT, PORT, REQUIRE_TLS, SCHEMA_TARGET, URL, USER,
 };
 use crate::settings::layers::Layers;
 use crate::settings::setting::Setting;
@@ -57,6 +57,10 @@ use crate::settings::setting::Setting;
 pub struct Settings {
     /// The SQLite file, or the address of the PostgreSQL database with the password.
     pub database: Setting<DatabaseUrl>,
+    /// The address of the same database without its pooler.
+    pub direct: Option<Setting<DatabaseUrl>>,
+    /// The address by way of the pooler, where `database` is the other one.
+    pub pooled: Option<Setting<DatabaseUrl>>,
     /// The parts of the address, if the settings name it by parts.
     pub parts: Option<Parts>,
     /// Whether plain text may not leave this machine.
@@ -124,12 +128,24 @@ impl Settings {
         let (mut database, parts) = database::database(&layers)?;
         libpq::complete(&mut database.value, environment)?;
         let require_tls = layers.flag(REQUIRE_TLS, false)?;
-        if let DatabaseUrl::Postgresql(address) = &mut database.value {
-            address.tls.is_required = require_tls.value;
+        let direct = database::direct(&layers, &database)?;
+        let warnings = warnings::warnings(&layers, &database, parts.as_ref(), direct.as_ref())?;
+        let mut direct = match direct {
+            Some(DirectUrl::Used(url)) => Some(url),
+            Some(DirectUrl::Ignored(_)) | None => None,
+        };
+        if let Some(direct) = &mut direct {
+            libpq::complete(&mut direct.value, environment)?;
         }
-        let warnings = warnings::warnings(&layers, &database, parts.as_ref())?;
+        for url in [Some(&mut database), direct.as_mut()].into_iter().flatten() {
+            if let DatabaseUrl::Postgresql(address) = &mut url.value {
+                address.tls.is_required = require_tls.value;
+            }
+        }
         Ok(Self {
             database,
+            direct,
+            pooled: None,
             parts,
             require_tls,
             warnings,
@@ -145,6 +161,21 @@ impl Settings {
                 pre_ping: layers.flag(POOL_PRE_PING, true)?,
             },
         })
+    }
+
+    /// The settings for work that needs a session of the server: the database is that of the direct URL, if there is one.
+    #[must_use]
+    pub fn for_a_session(self) -> Self {
+        match self.direct {
+            Some(direct) => Self { database: direct, direct: None, pooled: Some(self.database), ..self },
+            None => self,
+        }
+    }
+
+    /// The database as TARSy's backend reaches it.
+    #[must_use]
+    pub fn backend_url(&self) -> &DatabaseUrl {
+        &self.pooled.as_ref().unwrap_or(&self.database).value
     }
 
     /// How long sessions are kept.
@@ -169,6 +200,7 @@ impl Settings {
             ]
         });
         let mut lines = vec![line(URL, &self.database)];
+        lines.extend(self.direct.iter().map(|direct| line(DIRECT_URL, direct)));
         lines.extend(parts);
         lines.extend([
             line(REQUIRE_TLS, &self.require_tls),
@@ -201,8 +233,8 @@ mod tests {
     fn the_defaults_of_the_manual_are_those_in_force() {
         let settings = load(&[("DATABASE_PASSWORD", "any")]).expect("a password is enough");
         let defaults: Vec<_> = settings.shown().into_iter().filter(|(.., source)| source == "default").collect();
-        // All but the URL and the password.
-        assert_eq!(defaults.len(), KEYS.len() - 2);
+        // All but the URLs and the password.
+        assert_eq!(defaults.len(), KEYS.len() - 3);
         for (path, value, _) in defaults {
             let key = KEYS.iter().find(|key| key.path == path).expect("every setting has a key");
             match path {
@@ -294,12 +326,26 @@ mod tests {
     fn no_layer_shows_a_password_in_its_debug_form() {
         use clap::Parser;
         let url = "postgresql://tarsy:hunter2@db/tarsy";
-        let flags = Flags { database_url: Some(Secret::new(url)), ..Flags::default() };
+        let flags = Flags { direct_url: Some(Secret::new(url)), ..Flags::default() };
+        let directly = Settings::load(&flags, &[("DATABASE_URL".to_owned(), url.into())].into()).expect("sound URLs");
+        assert_eq!(directly.direct.as_ref().expect("a direct URL").source, SettingSource::Flag("--direct-url"));
+        let flags = Flags { database_url: Some(Secret::new(url)), ..flags };
         let by_flag = Settings::load(&flags, &Environment::new()).expect("a sound URL");
         let by_parts = load(&[("DATABASE_PASSWORD", "hunter2")]).expect("parts");
-        let words = ["tarsy-db", "--database-url", url, "migrate-sqlite-to-postgres", "--from", url, "--to", url];
+        let words = [
+            "tarsy-db",
+            "--database-url",
+            url,
+            "--direct-url",
+            url,
+            "migrate-sqlite-to-postgres",
+            "--from",
+            url,
+            "--to",
+            url,
+        ];
         let cli = crate::cli::Cli::try_parse_from(words).expect("a sound command line");
-        let debug = format!("{flags:?} {by_flag:?} {by_parts:?} {cli:?}");
+        let debug = format!("{flags:?} {directly:?} {by_flag:?} {by_parts:?} {cli:?}");
         assert!(!debug.contains("hunter2"), "{debug}");
     }
 

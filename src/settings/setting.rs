@@ -19,6 +19,13 @@ pub enum SettingSource {
     Default,
 }
 
+impl SettingSource {
+    /// Whether the settings file has the value, or names the file that has it.
+    pub(crate) fn is_settings_file(&self) -> bool {
+        matches!(self, Self::File(_) | Self::SecretFile(_))
+    }
+}
+
 impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

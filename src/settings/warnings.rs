@@ -1,9 +1,9 @@
 //! Warnings about settings of the database that are ignored or ambiguous.
 
-use super::database::Parts;
+use super::database::{DirectUrl, Parts};
 use super::environment::lookup;
 use super::error::SettingsError;
-use super::key::{HOST, NAME, OLD_URL, PASSWORD, PORT, URL, USER};
+use super::key::{DIRECT_URL, HOST, NAME, OLD_URL, PASSWORD, PORT, URL, USER};
 use super::layers::Layers;
 use super::setting::{Setting, SettingSource, is_blank, is_given};
 use crate::database::url::DatabaseUrl;
@@ -16,6 +16,7 @@ pub(crate) fn warnings(
     layers: &Layers<'_>,
     database: &Setting<DatabaseUrl>,
     parts: Option<&Parts>,
+    direct: Option<&DirectUrl>,
 ) -> Result<Vec<String>, SettingsError> {
     let mut warnings = layers.dotenv.warnings.clone();
     let used = format!("the database is {} ({})", database.value, database.source);
@@ -36,8 +37,21 @@ pub(crate) fn warnings(
             ));
         }
     }
+    if let Some(DirectUrl::Ignored(source)) = direct
+        && (layers.flag_url().is_none() || matches!(source, SettingSource::Flag(_)))
+    {
+        warnings.push(format!("{} is ignored: {used}", named(source)));
+    }
     warnings.extend(database.value.warning());
     Ok(warnings)
+}
+
+/// The source of the direct URL.
+fn named(source: &SettingSource) -> String {
+    match source {
+        SettingSource::File(path) => format!("`{}` in {}", DIRECT_URL.path, path.display()),
+        source => format!("`{source}`"),
+    }
 }
 
 fn hidden_by_empty_variables(layers: &Layers<'_>) -> Result<Vec<String>, SettingsError> {
@@ -60,12 +74,11 @@ fn parts_without_password(
     database: &SettingSource,
     used: &str,
 ) -> Result<Option<String>, SettingsError> {
-    let is_in_file = |source: &SettingSource| matches!(source, SettingSource::File(_) | SettingSource::SecretFile(_));
     let mut names = Vec::new();
     for key in [HOST, PORT, USER, NAME] {
         match layers.text(key)?.filter(is_given).map(|part| part.source) {
             // A URL in the same file has precedence.
-            Some(source) if is_in_file(&source) && is_in_file(database) => {}
+            Some(source) if source.is_settings_file() && database.is_settings_file() => {}
             Some(SettingSource::File(path)) => names.push(format!("`{}` in {}", key.path, path.display())),
             Some(source) => names.push(format!("`{source}`")),
             None => {}

@@ -23,6 +23,7 @@ impl Run<'_> {
     pub(crate) async fn append(
         &self,
         to: &DatabaseUrl,
+        backend_url: &DatabaseUrl,
         snapshot: Snapshot,
         watch: &Watch<'_>,
         ending: AppendMode,
@@ -31,7 +32,7 @@ impl Run<'_> {
             (true, AppendMode::Count) => self.count(to, snapshot, watch).await,
             (true, AppendMode::Insert) => self.insert(to, snapshot, watch).await,
             (false, AppendMode::Count) => self.rehearse(to, snapshot, watch).await,
-            (false, AppendMode::Insert) => self.load(to, snapshot, watch).await,
+            (false, AppendMode::Insert) => self.load(to, backend_url, snapshot, watch).await,
         }
     }
 

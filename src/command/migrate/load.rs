@@ -19,7 +19,14 @@ use crate::transfer::summary::TableLoad;
 use crate::transfer::target::operation::Operation;
 
 impl Run<'_> {
-    pub(crate) async fn load(&self, to: &DatabaseUrl, snapshot: Snapshot, watch: &Watch<'_>) -> Result<Report, Error> {
+    /// `backend_url` is how TARSy's backend reaches the target.
+    pub(crate) async fn load(
+        &self,
+        to: &DatabaseUrl,
+        backend_url: &DatabaseUrl,
+        snapshot: Snapshot,
+        watch: &Watch<'_>,
+    ) -> Result<Report, Error> {
         let mut target = connection::open(to, Access::Write, self.pool, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
@@ -39,11 +46,11 @@ impl Run<'_> {
         };
         let (plan, loads) = self.with_holder(watch.over(work).await, &target, watch).await?;
         let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, &loads);
-        let blocks = self.load_blocks(to, &summary);
+        let blocks = self.load_blocks(to, backend_url, &summary);
         Ok(Report::new(&summary, blocks))
     }
 
-    fn load_blocks(&self, to: &DatabaseUrl, summary: &MigrateSummary) -> Vec<Block> {
+    fn load_blocks(&self, to: &DatabaseUrl, backend_url: &DatabaseUrl, summary: &MigrateSummary) -> Vec<Block> {
         let (from, revision) = (&self.source.url, self.source.end.revision);
         let mut blocks = vec![Block::Line(format!("moved {from} to {to}, both at revision {revision}"))];
         blocks.extend(self.damage_block());
@@ -52,7 +59,7 @@ impl Run<'_> {
         let report = report.map_or(String::new(), |report| format!(", and {}", report.display()));
         blocks.push(Block::Lines(vec![
             format!(
-                "next: set DATABASE_URL=postgresql://{to} for TARSy's backend, with the password, start it, and run \
+                "next: set DATABASE_URL=postgresql://{backend_url} for TARSy's backend, with the password, start it, and run \
                  `tarsy-db check --deep`"
             ),
             format!("keep: {from}, which was not changed{report}"),

@@ -98,14 +98,14 @@ async fn move_history(
     mode: TargetMode,
     watch: &Watch<'_>,
 ) -> Result<Report, Error> {
-    let to = &settings.database.value;
+    let (to, backend_url) = (&settings.database.value, settings.backend_url());
     // The transaction of a move is the session's, which must not be replaced because of its age.
     let pool = PoolLimits { recycle: None, ..settings.pool.limits().for_up_to(1) };
     let (run, snapshot) = Run::open(arguments, pool, now, progress).await?;
     let result = match mode {
-        TargetMode::Load => run.load(to, snapshot, watch).await,
+        TargetMode::Load => run.load(to, backend_url, snapshot, watch).await,
         TargetMode::DryRun => run.rehearse(to, snapshot, watch).await,
-        TargetMode::Append(ending) => run.append(to, snapshot, watch, ending).await,
+        TargetMode::Append(ending) => run.append(to, backend_url, snapshot, watch, ending).await,
         TargetMode::VerifyOnly => run.compare(to, snapshot, watch).await,
     };
     run.settle(result, Some(watch))

@@ -102,7 +102,7 @@ impl Limits {
         let Some((name, found)) = shorter else { return Ok(()) };
         let found = format::duration(Duration::from_millis(found.unsigned_abs().into()));
         let message = format!(
-            "this needs a connection of its own to the server, and the pooler keeps the role's `{name}` of {found}"
+            "this needs a session of the server (`DIRECT_DATABASE_URL`), and the pooler keeps the role's `{name}` of {found}"
         );
         Err(DatabaseCause::new(ErrorClass::Pooler, message))
     }

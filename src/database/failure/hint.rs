@@ -73,6 +73,9 @@ impl DatabaseCause {
             ErrorClass::Pooler if self.message.contains("statement pooling mode") => {
                 "set `pool_mode` of the pooler to `transaction` or `session`: TARSy's backend needs transactions, too"
             }
+            ErrorClass::Pooler if self.message.contains("DIRECT_DATABASE_URL") => {
+                "set `DIRECT_DATABASE_URL` to a URL of the server itself"
+            }
             ErrorClass::Pooler => "connect to the server directly, or to a pool in session mode",
             ErrorClass::Configuration if self.message.contains("startup parameter") => {
                 "remove `options` from the URL, or unset `PGOPTIONS`, because the pooler refuses it; `ALTER ROLE ... SET \

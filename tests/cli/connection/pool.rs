@@ -170,9 +170,9 @@ fn behind_a_pooler_a_vacuum_needs_a_role_without_limits() {
     let pooler = Pooler::to(database.port());
     let refused = vacuum(&through(&pooler)).expect(78);
     refused.tells(&[
-        "a connection of its own to the server",
+        "needs a session of the server",
         "the role's `lock_timeout` of 1s",
-        "connect to the server",
+        "hint: set `DIRECT_DATABASE_URL`",
     ]);
     // A login at the server itself asks for other limits.
     vacuum(&role.url()).expect(0);

@@ -31,7 +31,7 @@ fn the_example_of_the_settings_names_every_setting_and_no_other() {
         .collect();
     named.sort();
     let mut known: Vec<String> = KEYS.iter().map(|key| key.path.to_owned()).collect();
-    known.extend(["database.url_file".to_owned(), "database.password_file".to_owned()]);
+    known.extend(["url", "direct_url", "password"].map(|secret| format!("database.{secret}_file")));
     known.sort();
     assert_eq!(named, known);
 }

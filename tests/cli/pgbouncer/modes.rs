@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::support::cases::each;
 use crate::support::history::{NOW, OLD_US, full_history, insert_whole_sessions};
 use crate::support::pgbouncer::PgBouncer;
+use crate::support::server::PASSWORD;
 use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, pgbouncer};
 
 const PRUNE: [&str; 8] = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%", "--yes"];
@@ -93,4 +94,46 @@ fn in_statement_mode_no_command_works() {
         let outcome = run(database.directory(), &url, arguments).expect(78);
         outcome.tells(&["transaction blocks not allowed in statement pooling mode", "hint: set `pool_mode`"]);
     });
+}
+
+#[apply(pgbouncer)]
+fn a_move_to_the_server_itself_leaves_the_backend_its_pooler() {
+    let source = full_history();
+    let database = Database::postgresql();
+    let pgbouncer = PgBouncer::before(&database, &[]);
+    let pooled = pgbouncer.url("transaction");
+    let file = source.file().display().to_string();
+    let mut migrate = bare_tarsy_db(source.directory());
+    migrate.env("DATABASE_URL", &pooled).env("DIRECT_DATABASE_URL", database.url());
+    let moved = Outcome::of(migrate.args(["migrate-sqlite-to-postgres", "--from", &file])).expect(0);
+    let shown = |url: &str| url.replacen(&format!(":{PASSWORD}"), "", 1);
+    let target = shown(database.url()).replacen("postgresql://", "", 1);
+    assert!(moved.stdout.contains(&format!(" to {target}, both at revision")), "{}", moved.stdout);
+    assert!(moved.stdout.contains(&format!("next: set DATABASE_URL={} ", shown(&pooled))), "{}", moved.stdout);
+}
+
+/// A session by way of the pool has the limits of its database, and one at the server asks for others.
+#[apply(pgbouncer)]
+fn where_limits_are_in_force_a_repair_and_a_vacuum_need_the_server_itself() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    database.execute(&format!("ALTER DATABASE {} SET lock_timeout = '1s'", database.name()));
+    let pgbouncer = PgBouncer::before(&database, &[]);
+    let url = pgbouncer.url("transaction");
+    each([&["check", "--fix"][..], &[&PRUNE[..], &["--vacuum"]].concat()], |arguments| {
+        database.execute("DROP INDEX IF EXISTS ix_alert_sessions_status");
+        let refused = run(database.directory(), &url, arguments).expect(78);
+        let said = refused.stdout + &refused.stderr;
+        assert!(said.contains("needs a session of the server (`DIRECT_DATABASE_URL`)"), "{said}");
+        let mut directly = bare_tarsy_db(database.directory());
+        directly.env("DATABASE_URL", &url).env("DIRECT_DATABASE_URL", database.url()).args(arguments);
+        Outcome::of(&mut directly).expect(0).tells(&[&format!(":{}/", database.port()), "(DIRECT_DATABASE_URL)"]);
+        let mut by_flag = bare_tarsy_db(database.directory());
+        by_flag.env("DATABASE_URL", &url).args(arguments).args(["--direct-url", database.url()]);
+        Outcome::of(&mut by_flag).expect(0).tells(&["(--direct-url)"]);
+    });
+    // PgBouncer refuses such a login in session mode as well.
+    let vacuum = [&PRUNE[..], &["--vacuum"]].concat();
+    run(database.directory(), &pgbouncer.url("session"), &vacuum)
+        .expect(78)
+        .tells(&["hint: set `DIRECT_DATABASE_URL`"]);
 }

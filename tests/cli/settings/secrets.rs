@@ -34,7 +34,7 @@ impl Target {
 }
 
 /// The ways in which a password reaches the binary.
-const WAYS: [&str; 7] = ["flag", "URL", "URL file", ".env", "parts", "password file", "settings file"];
+const WAYS: [&str; 8] = ["flag", "direct URL", "URL", "URL file", ".env", "parts", "password file", "settings file"];
 
 fn command(directory: &Path, way: &str, target: &Target) -> Command {
     let mut command = bare_tarsy_db(directory);
@@ -51,6 +51,7 @@ fn command(directory: &Path, way: &str, target: &Target) -> Command {
     };
     match way {
         "flag" => drop(command.args(["--database-url", &target.url()])),
+        "direct URL" => drop(command.env("DATABASE_URL", target.url()).env("DIRECT_DATABASE_URL", target.url())),
         "URL" => drop(command.env("DATABASE_URL", target.url())),
         "URL file" => drop(command.env("DATABASE_URL_FILE", file("url", target.url()))),
         ".env" => drop(file(".env", format!("DATABASE_URL={}\n", target.url()))),

@@ -267,7 +267,7 @@ fn generated(name: &str) -> String {
                 });
                 // A secret may be in a file of its own.
                 let [variable, path] = match key.environment {
-                    "DATABASE_URL" | "DATABASE_PASSWORD" => {
+                    "DATABASE_URL" | "DIRECT_DATABASE_URL" | "DATABASE_PASSWORD" => {
                         [format!("`{0}`, `{0}_FILE`", key.environment), format!("`{0}`, `{0}_file`", key.path)]
                     }
                     _ => [key.environment, key.path].map(|name| format!("`{name}`")),
