@@ -634,7 +634,13 @@ fn every_failure_of_a_database() {
                 "no more connections allowed (max_client_conn)",
             )),
         ],
-        Disabled => [database(cause(ErrorClass::Disabled))],
+        Disabled => [
+            database(cause(ErrorClass::Disabled)),
+            database(DatabaseCause::new(
+                ErrorClass::Disabled,
+                "database \"tarsy\" is not currently accepting connections",
+            )),
+        ],
         Busy => [database(cause(ErrorClass::Busy))],
         Conflict => [database(cause(ErrorClass::Conflict))],
         Authentication => [database(cause(ErrorClass::Authentication))],

@@ -81,10 +81,10 @@ impl DatabaseCause {
                 "remove `options` from the URL, or unset `PGOPTIONS`, because the pooler refuses it; `ALTER ROLE ... SET \
                  ...` gives each session of the role the same setting"
             }
-            ErrorClass::Disabled => {
-                "enable the database: `ENABLE name` in the pooler's admin console, or `ALTER DATABASE name \
-                 ALLOW_CONNECTIONS true` on the server"
+            ErrorClass::Disabled if self.message.contains("not currently accepting connections") => {
+                "let the owner of the database run `ALTER DATABASE ... ALLOW_CONNECTIONS true`"
             }
+            ErrorClass::Disabled => "run `ENABLE ...` with this name in the pooler's admin console",
             ErrorClass::SchemaPending => "run `tarsy-db init`",
             ErrorClass::TooManyConnections if self.message.contains("role \"") => {
                 "close a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"

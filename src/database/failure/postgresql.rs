@@ -116,6 +116,9 @@ mod tests {
             ("query_wait_timeout", ErrorClass::ConnectionLost),
             ("server login has been failing, try again later (server_login_retry)", ErrorClass::ConnectionLost),
             ("client_login_timeout (server down)", ErrorClass::ConnectionLost),
+            ("server conn crashed?", ErrorClass::ConnectionLost),
+            ("query timeout", ErrorClass::ConnectionLost),
+            ("idle transaction timeout", ErrorClass::ConnectionLost),
         ];
         for (message, expected) in cases {
             assert_eq!(class(&Answer { code: "08P01", message, ..Answer::default() }), expected, "{message}");

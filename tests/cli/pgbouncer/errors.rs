@@ -2,9 +2,10 @@
 
 use crate::support::cases::each;
 use crate::support::connection::Connection;
-use crate::support::history::{NOW, OLD_US, insert_whole_sessions};
+use crate::support::history::{NOW, OLD_US, insert_many, insert_whole_sessions};
 use crate::support::pgbouncer::PgBouncer;
-use crate::support::process::Running;
+use crate::support::process::{Running, wait_until};
+use crate::support::prune::start_to_prune_at;
 use crate::support::server::closed_port;
 use crate::support::{Database, Schema, apply, pgbouncer, run_at};
 
@@ -75,7 +76,7 @@ fn a_disabled_database_is_unavailable() {
     let database = Database::postgresql().with_schema(Schema::Head);
     let pgbouncer = PgBouncer::before(&database, &[]);
     pgbouncer.execute("DISABLE session");
-    fail(&pgbouncer.url("session"), 69, &["\"session\" is disabled", "hint: enable the database"]);
+    fail(&pgbouncer.url("session"), 69, &["\"session\" is disabled", "hint: run `ENABLE ...`"]);
     pgbouncer.execute("ENABLE session");
 }
 
@@ -87,6 +88,28 @@ fn a_disabled_database_is_waited_for() {
 #[apply(pgbouncer)]
 fn a_paused_database_is_waited_for() {
     wait_for(&["query_wait_timeout = 1"], "PAUSE transaction", "query_wait_timeout", "RESUME transaction");
+}
+
+/// Each session takes a moment, so that the run is in its middle for long enough.
+#[apply(pgbouncer)]
+fn a_prune_goes_on_after_a_pause_and_counts_each_session_once() {
+    let sessions = 300;
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    insert_many(&database, sessions, 64, OLD_US);
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog
+             AS 'BEGIN PERFORM pg_catalog.pg_sleep(0.01); RETURN OLD; END';
+         CREATE TRIGGER slow BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    let pgbouncer = PgBouncer::before(&database, &["query_wait_timeout = 1"]);
+    let mut run = start_to_prune_at(&pgbouncer.url("transaction"), &database, &[]);
+    wait_until("some sessions are gone", || database.count("alert_sessions") < i64::from(sessions));
+    pgbouncer.execute("PAUSE transaction");
+    run.says("query_wait_timeout; retrying for up to 1m");
+    pgbouncer.execute("RESUME transaction");
+    run.says("reconnected");
+    assert_eq!(run.finish().expect(0).json()["removed"]["sessions"], sessions);
+    assert_eq!(database.count("alert_sessions"), 0);
 }
 
 #[apply(pgbouncer)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::ConnectOptions;
 
 use crate::support::cases::each;
+use crate::support::connection::Connection;
 use crate::support::database::block_on;
 use crate::support::fake_server::server_that_sends;
 use crate::support::process::{Held, PATIENCE};
@@ -49,6 +50,24 @@ fn the_schema_is_waited_for_until_init_ran(database: &Database) {
     waiting.says("no TARSy schema yet");
     tarsy_db(database).arg("init").assert().success();
     assert_eq!(states(&waiting.finish().expect(0)), ["no TARSy schema yet"]);
+}
+
+#[apply(test)]
+fn a_database_that_accepts_no_connections_is_waited_for() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let allow = |allowed: bool| {
+        let mut other = Connection::open(server::shared());
+        other.execute(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allowed}", database.name()));
+        other.close();
+    };
+    allow(false);
+    let refused = Outcome::of(tarsy_db(&database).arg("info")).expect(69);
+    refused.tells(&["not currently accepting connections", "hint: let the owner of the database run `ALTER DATABASE"]);
+    let mut waiting = Running::start(&database, &["wait"]);
+    waiting.says("database is disabled");
+    allow(true);
+    assert_eq!(states(&waiting.finish().expect(0)), ["database is disabled"]);
 }
 
 #[apply(test)]
