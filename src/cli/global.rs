@@ -22,9 +22,9 @@ pub(crate) struct Global {
 
     /// The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE].
     ///
-    /// `migrate-sqlite-to-postgres`, `prune --vacuum` and `check --fix` need a session of the server, which a pooler in
-    /// transaction mode does not give, and use this URL in the place of DATABASE_URL. All other commands connect as TARSy's
-    /// backend does. It is ignored if `--database-url` or `--to` is given.
+    /// `migrate-sqlite-to-postgres`, `prune --vacuum` and `check --fix` use it in the place of DATABASE_URL, because they take
+    /// long or need a session of their own, which a pooler may refuse. All other commands connect as TARSy's backend does. It
+    /// is ignored if `--database-url` or `--to` is given.
     #[arg(long, global = true, value_name = "URL", value_parser = secret)]
     pub(crate) direct_url: Option<Secret>,
 

@@ -66,14 +66,14 @@ pub(crate) enum DirectUrl {
     Ignored(SettingSource),
 }
 
-/// The direct URL, if one is set. It is ignored if a stronger source names the database, which may be another one: a flag,
-/// or the environment where only the settings file has a direct URL.
+/// The direct URL, if one is set. It is ignored if a stronger source names the database, which may be another one, and if a
+/// flag does.
 ///
 /// # Errors
 /// [`SettingsError`] for a URL that is not valid, or not one of PostgreSQL.
 pub(crate) fn direct(layers: &Layers<'_>, database: &Setting<DatabaseUrl>) -> Result<Option<DirectUrl>, SettingsError> {
     let Some(FoundSecret { setting: direct, file }) = layers.direct_url()? else { return Ok(None) };
-    let is_weaker = direct.source.is_settings_file() && !database.source.is_settings_file();
+    let is_weaker = direct.source.precedence() < database.source.precedence();
     if layers.flag_url().is_some() || is_weaker || database.value.backend() == Backend::Sqlite {
         return Ok(Some(DirectUrl::Ignored(direct.source)));
     }

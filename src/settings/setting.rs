@@ -20,6 +20,17 @@ pub enum SettingSource {
 }
 
 impl SettingSource {
+    /// The place in the order of precedence: a stronger source has a larger one.
+    pub(crate) fn precedence(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 4,
+            Self::Environment(_) => 3,
+            Self::Dotenv { .. } => 2,
+            Self::SecretFile(_) | Self::File(_) => 1,
+            Self::Default => 0,
+        }
+    }
+
     /// Whether the settings file has the value, or names the file that has it.
     pub(crate) fn is_settings_file(&self) -> bool {
         matches!(self, Self::File(_) | Self::SecretFile(_))

@@ -95,20 +95,20 @@ fn class_of_pgbouncer(message: &str) -> ErrorClass {
 mod tests {
     use super::*;
 
-    /// In the words of PgBouncer 1.18, unless another version is named.
+    /// In the words of PgBouncer 1.18, where nothing else is said.
     #[test]
     fn what_pgbouncer_reports_has_the_class_of_its_cause() {
         let cases = [
             ("unsupported startup parameter: options", ErrorClass::Configuration),
-            // 1.20.
+            // A newer version.
             ("unsupported startup parameter in options: lock_timeout", ErrorClass::Configuration),
             ("transaction blocks not allowed in statement pooling mode", ErrorClass::Pooler),
             ("no more connections allowed (max_client_conn)", ErrorClass::TooManyConnections),
-            // 1.24.
+            // Newer versions.
             ("client connections exceeded (max_db_client_connections)", ErrorClass::TooManyConnections),
             ("client connections exceeded (max_user_client_connections)", ErrorClass::TooManyConnections),
             ("database \"tarsy\" is disabled", ErrorClass::Disabled),
-            // 1.12.
+            // An older version.
             ("database does not allow connections: tarsy", ErrorClass::Disabled),
             ("no such database: tarsy", ErrorClass::NoSuchDatabase),
             ("SASL authentication failed", ErrorClass::Authentication),

@@ -137,6 +137,9 @@ fn one_that_may_be_of_another_database_is_ignored_with_a_warning() {
     write_file(directory, "tarsy-db.toml", file);
     looks_for(&mut fix(directory, &addresses), &addresses.pooler)
         .tells(&["WARN `database.direct_url` in tarsy-db.toml is ignored", "(DATABASE_URL)"]);
+    let dotenv = write_file(directory, ".env", format!("DIRECT_DATABASE_URL={server}\n"));
+    looks_for(&mut fix(directory, &addresses), &addresses.pooler)
+        .tells(&[&format!("WARN `DIRECT_DATABASE_URL in {dotenv}` is ignored"), "(DATABASE_URL)"]);
 }
 
 #[apply(test)]
