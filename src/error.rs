@@ -283,9 +283,9 @@ impl Diagnostic for Error {
             return error.hint();
         }
         match self {
-            Error::Read(error) => error.cause.hint_of_reading().map(str::to_owned),
+            Error::Read(error) => error.cause.hint_of_reading(),
             Error::GaveUp { last: error, .. } | Error::DeadlineExceeded { last: Some(error), .. } => {
-                error.cause.hint_after_waiting().map(str::to_owned)
+                error.cause.hint_after_waiting()
             }
             Error::TooLargeAShare { .. } => {
                 Some("check the cutoff with `--dry-run`; if it is right, allow more with `--max-share 100%`".into())

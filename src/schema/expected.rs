@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::early::{self, EarlyColumn};
 use super::model::Schema;
+use super::privilege::require_temporary;
 use super::read::{postgresql, sqlite};
 use crate::database::connection::Connection;
 use crate::database::connection::require_primary;
@@ -22,7 +23,8 @@ use crate::database::transaction::{SearchPath, Transaction};
 /// back; the role needs only `TEMPORARY` on the database, but the server must be writable.
 ///
 /// # Errors
-/// [`crate::database::failure::ErrorClass::Standby`], or the database's error.
+/// [`crate::database::failure::ErrorClass::Standby`], [`crate::database::failure::ErrorClass::Privilege`], or the
+/// database's error.
 pub(crate) async fn replay(
     connection: &Connection,
     wanted: &BTreeSet<Revision>,
@@ -64,7 +66,11 @@ pub(crate) async fn replay_with_early(
 
 /// Begins a transaction in which unqualified names are those of temporary tables. The caller rolls it back.
 pub(crate) async fn begin_temporary(connection: &Connection) -> Result<Transaction, DatabaseCause> {
-    connection.reading(async |reading| require_primary(reading).await).await?;
+    let may_create = async |reading: &Transaction| {
+        require_primary(reading).await?;
+        require_temporary(reading).await
+    };
+    connection.reading(may_create).await?;
     let set_up = format!("SET TRANSACTION READ WRITE; {}", mark::transaction());
     Ok(connection.begin_reading(SearchPath::Temporary, &set_up).await?)
 }

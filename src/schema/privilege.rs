@@ -1,10 +1,12 @@
-//! Privileges on PostgreSQL's tables that the role lacks.
+//! Privileges that the role lacks on PostgreSQL.
 
 use std::fmt;
 
 use sea_orm::DbErr;
 
 use super::visible;
+use crate::database::connection::rows;
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::transaction::Transaction;
 
 /// A privilege that the role lacks.
@@ -36,4 +38,19 @@ pub(crate) async fn lacking(
         Ok(MissingPrivilege { privilege: row.try_get("", "privilege")?, tables: row.try_get("", "tables")? })
     };
     found.iter().map(lacking).collect()
+}
+
+/// Gives a row of the object, the problem and the GRANT if the role may not create temporary tables.
+pub(crate) const MISSING_TEMPORARY: &str = include_str!("temporary.sql");
+
+/// Makes sure that the role may create temporary tables. The server's own error names neither the role nor the GRANT.
+///
+/// # Errors
+/// [`ErrorClass::Privilege`] with the GRANT as its hint, or the server's error.
+pub(crate) async fn require_temporary(connection: &Transaction) -> Result<(), DatabaseCause> {
+    let Some(row) = rows(connection, MISSING_TEMPORARY).await?.into_iter().next() else { return Ok(()) };
+    let text = |column| row.try_get_by_index::<String>(column);
+    let message = format!("{} {}", text(0)?, text(1)?);
+    let remedy = format!("let the owner of the database, or a superuser, run `{}`", text(2)?);
+    Err(DatabaseCause::new(ErrorClass::Privilege, message).with_remedy(remedy))
 }

@@ -89,7 +89,10 @@ pub(crate) async fn tables(connection: &Connection, state: &SchemaState, found: 
         }
         Ok(Some((revision, closest))) => as_expected(NAME, revision, &closest, &early::columns(revision, found)),
         Ok(None) => Finding::skipped(NAME, "this version of tarsy-db does not know that revision"),
-        Err(cause) => Finding::skipped(NAME, format!("cannot create the expected schema for comparison: {cause}")),
+        Err(cause) => {
+            let reason = format!("cannot create the expected schema for comparison: {cause}");
+            Finding::skipped(NAME, std::iter::once(reason).chain(cause.hint()).collect::<Vec<_>>())
+        }
     }
 }
 

@@ -188,7 +188,7 @@ pub(crate) async fn row_policies(connection: &Connection) -> Option<Finding> {
 
 fn hidden_rows(name: &'static str, policies: &[RowPolicies]) -> Option<Finding> {
     let cause = row_policy::cause(policies)?;
-    let hint = cause.hint().map(str::to_owned);
+    let hint = cause.hint();
     let lines: Vec<_> = policies.iter().map(RowPolicies::text).chain(hint).collect();
     Some(Finding::failed(name, cause.class.exit_code(), lines))
 }

@@ -31,6 +31,6 @@ impl Diagnostic for ConnectError {
     }
 
     fn hint(&self) -> Option<String> {
-        self.cause.hint_of_reading().map(str::to_owned)
+        self.cause.hint_of_reading()
     }
 }

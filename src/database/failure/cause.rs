@@ -19,12 +19,25 @@ pub struct DatabaseCause {
     pub class: ErrorClass,
     /// The database's own words.
     pub message: String,
+    /// What the operator runs, in the place of the hint of the class.
+    remedy: Option<Box<str>>,
 }
 
 impl DatabaseCause {
     /// A cause that tarsy-db itself found.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+        Self { class, message: message.into(), remedy: None }
+    }
+
+    /// The same cause with a hint of its own.
+    #[must_use]
+    pub(crate) fn with_remedy(self, remedy: impl Into<Box<str>>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+
+    /// The hint of this very cause.
+    pub(super) fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
     }
 
     /// The cause of an error of the operating system.

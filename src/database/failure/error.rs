@@ -44,7 +44,7 @@ impl Diagnostic for DatabaseError {
             true => {
                 Some("run `tarsy-db info` before the same command again: the commit may have taken place".to_owned())
             }
-            false => self.cause.hint().map(str::to_owned),
+            false => self.cause.hint(),
         }
     }
 }

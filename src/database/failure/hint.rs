@@ -10,7 +10,11 @@ const POOLER_WITHOUT_SESSION: [&str; 3] = ["query_wait_timeout", "server login h
 impl DatabaseCause {
     /// What the operator can do about it.
     #[must_use]
-    pub(crate) fn hint(&self) -> Option<&'static str> {
+    pub(crate) fn hint(&self) -> Option<String> {
+        self.remedy().or_else(|| self.hint_of_class()).map(str::to_owned)
+    }
+
+    fn hint_of_class(&self) -> Option<&'static str> {
         Some(match self.class {
             ErrorClass::Refused => {
                 "check that the server is running and that host and port are right, or run `tarsy-db wait` first"
@@ -114,10 +118,10 @@ impl DatabaseCause {
 
     /// The hint where no transaction was open that could be rolled back.
     #[must_use]
-    pub(crate) fn hint_of_reading(&self) -> Option<&'static str> {
+    pub(crate) fn hint_of_reading(&self) -> Option<String> {
         match self.class {
             ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_pooler() => {
-                Some("run `tarsy-db wait`, then the same command again")
+                Some("run `tarsy-db wait`, then the same command again".to_owned())
             }
             _ => self.hint(),
         }
@@ -125,9 +129,9 @@ impl DatabaseCause {
 
     /// The hint of `wait`, which does not recommend `wait`.
     #[must_use]
-    pub(crate) fn hint_after_waiting(&self) -> Option<&'static str> {
+    pub(crate) fn hint_after_waiting(&self) -> Option<String> {
         match self.class {
-            ErrorClass::Refused => Some("check that the server is running and that host and port are right"),
+            ErrorClass::Refused => Some("check that the server is running and that host and port are right".to_owned()),
             ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_pooler() => None,
             _ => self.hint(),
         }

@@ -84,7 +84,7 @@ impl Diagnostic for SnapshotError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            SnapshotError::Source { cause, hint, .. } => hint.or_else(|| cause.hint()).map(str::to_owned),
+            SnapshotError::Source { cause, hint, .. } => hint.map(str::to_owned).or_else(|| cause.hint()),
             SnapshotError::Copy { why, .. } => {
                 Some(format!("set TMPDIR to a directory with enough space; the source must be copied because {why}"))
             }

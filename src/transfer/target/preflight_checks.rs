@@ -2,6 +2,7 @@
 
 use super::obstacle::{ObstacleKind, ObstacleSeverity};
 use super::operation::Operation;
+use crate::schema::privilege::MISSING_TEMPORARY;
 
 /// The operations that a check applies to.
 const ANY: &[Operation] = &[Operation::Move, Operation::Append];
@@ -16,7 +17,7 @@ pub(crate) const CHECKS: [(ObstacleKind, ObstacleSeverity, &[Operation], &str); 
     (ObstacleKind::Encoding, ObstacleSeverity::Refusal, ANY, include_str!("checks/encoding.sql")),
     (ObstacleKind::Privilege, ObstacleSeverity::Refusal, ANY, include_str!("checks/no_schema.sql")),
     (ObstacleKind::Privilege, ObstacleSeverity::Refusal, MOVE, include_str!("checks/create.sql")),
-    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, ANY, include_str!("checks/temporary.sql")),
+    (ObstacleKind::Privilege, ObstacleSeverity::Refusal, ANY, MISSING_TEMPORARY),
     (ObstacleKind::Privilege, ObstacleSeverity::Refusal, MOVE, include_str!("checks/ownership.sql")),
     (ObstacleKind::Privilege, ObstacleSeverity::Refusal, MOVE, include_str!("checks/table_privileges.sql")),
     (ObstacleKind::Privilege, ObstacleSeverity::Refusal, APPEND, include_str!("checks/append_privileges.sql")),

@@ -8,5 +8,6 @@ mod operators;
 mod places;
 mod planted;
 mod revisions;
+mod temporary;
 mod upgrade;
 mod variants;
