@@ -648,6 +648,7 @@ fn every_failure_of_a_database() {
         FilePermission => [database(cause(ErrorClass::FilePermission))],
         RowPolicy => [database(cause(ErrorClass::RowPolicy))],
         NoSuchDatabase => [database(cause(ErrorClass::NoSuchDatabase))],
+        Encoding => [database(cause(ErrorClass::Encoding))],
         NoSuchFile => [
             database(cause(ErrorClass::NoSuchFile)),
             database(DatabaseCause::new(ErrorClass::NoSuchFile, "there is no file x; `zstd -d x.zst` unpacks it")),

@@ -13,6 +13,7 @@ use crate::database::url::{DatabaseUrl, SqliteLocation};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::{Block, Field, Report};
+use crate::schema::encoding;
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::state::{self, StateError};
@@ -86,6 +87,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         let mut connection = open_to_look(arguments, url, settings.pool.limits().for_up_to(1)).await?;
         watch.attach(&mut connection);
         let plan = assess(&connection, target).await?;
+        warn_of_encoding(&connection, url).await?;
         filling = Some(Filling::of(&connection, &plan).await.context((Verb::Plan, "the upgrade"))?);
         if arguments.sql {
             sql = Some(script::of(&connection, &plan).await.context((Verb::Print, "the upgrade as SQL"))?);
@@ -140,6 +142,15 @@ async fn open_to_look(arguments: &Init, url: &DatabaseUrl, pool: PoolLimits) -> 
     }
 }
 
+/// A history in a database of another encoding than UTF8 was created by an earlier version, or by the backend.
+async fn warn_of_encoding(connection: &Connection, url: &DatabaseUrl) -> Result<(), Error> {
+    let encoding = connection.reading(async |reading| encoding::other_than_utf8(reading).await).await;
+    if let Some(encoding) = encoding.context((Verb::Read, "the encoding"))? {
+        tracing::warn!("{url}: {}", encoding::shortcoming(&encoding));
+    }
+    Ok(())
+}
+
 /// Upgrades the database to the target. A read-only file is no error if it is already at the target.
 async fn reach(
     arguments: &Init,
@@ -158,6 +169,7 @@ async fn reach(
     watch.attach(&mut connection);
     let on_commit = || watch.commit_begins();
     let done = upgrade::upgrade(&connection, target, arguments.lock_timeout, &on_commit).await?;
+    warn_of_encoding(&connection, url).await?;
     connection.close().await.ok();
     Ok(done)
 }

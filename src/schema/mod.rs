@@ -18,6 +18,7 @@
 //! | [`early`] | columns that exist before the revision that adds them |
 //! | [`privilege`] | privileges that the role lacks |
 //! | [`row_policy`] | policies that hide rows |
+//! | [`encoding`] | the encoding of a PostgreSQL database |
 //! | [`read`] | reads the schema of a live database |
 //! | [`state`] | the ledger and the tables of a database, and what `init` does with them |
 //! | [`visible`] | the relations to which unqualified names lead on PostgreSQL |
@@ -30,6 +31,7 @@ pub(crate) mod definition;
 pub(crate) mod diff;
 pub(crate) mod drift;
 pub(crate) mod early;
+pub(crate) mod encoding;
 pub(crate) mod error;
 pub(crate) mod expected;
 pub(crate) mod lock;

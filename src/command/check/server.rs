@@ -16,6 +16,7 @@ use crate::database::url::{DatabaseUrl, Protection};
 use crate::exit_code::ExitCode;
 use crate::format::{duration, io_message};
 use crate::output::Status;
+use crate::schema::encoding;
 use crate::schema::privilege::{self, MissingPrivilege};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::state::SchemaState;
@@ -107,7 +108,7 @@ fn encoding(encoding: String) -> Finding {
     const NAME: &str = "encoding";
     match encoding.as_str() {
         "UTF8" => Finding::ok(NAME, encoding),
-        _ => Finding::failed(NAME, ExitCode::Drift, format!("{encoding} cannot hold every text: TARSy needs UTF8")),
+        _ => Finding::failed(NAME, ExitCode::Drift, encoding::shortcoming(&encoding)),
     }
 }
 

@@ -46,6 +46,8 @@ pub enum ErrorClass {
     RowPolicy,
     /// The server has no database of that name.
     NoSuchDatabase,
+    /// The database has another encoding than UTF8.
+    Encoding,
     /// There is no SQLite file at the path.
     NoSuchFile,
     /// No TLS connection could be negotiated.
@@ -117,6 +119,7 @@ impl ErrorClass {
             Self::TooManyConnections | Self::Busy | Self::Conflict => ExitCode::Busy,
             Self::Authentication | Self::Privilege | Self::FilePermission | Self::RowPolicy => ExitCode::Privilege,
             Self::NoSuchDatabase
+            | Self::Encoding
             | Self::NoSuchFile
             | Self::Tls
             | Self::Certificate
@@ -153,6 +156,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Privilege | ErrorClass::FilePermission => "permission denied",
             ErrorClass::RowPolicy => "rows may be hidden",
             ErrorClass::NoSuchDatabase => "no such database",
+            ErrorClass::Encoding => "not UTF8",
             ErrorClass::NoSuchFile => "no such file",
             ErrorClass::Tls => "no TLS connection",
             ErrorClass::Certificate => "certificate rejected",

@@ -42,6 +42,10 @@ impl DatabaseCause {
                 "check the database name in the URL; `createdb NAME` creates a PostgreSQL database, `tarsy-db init` \
                  only its tables"
             }
+            ErrorClass::Encoding => {
+                "create another database with `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0` and name it in the \
+                 URL: the encoding of a database cannot be changed"
+            }
             ErrorClass::NoSuchFile if self.message.contains(".zst") => return None,
             ErrorClass::NoSuchFile => "check the path; `tarsy-db init` creates a new database there",
             ErrorClass::Tls if !self.message.contains("does not support TLS") => return None,

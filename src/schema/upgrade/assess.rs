@@ -9,6 +9,7 @@ use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::schema::drift::Drift;
+use crate::schema::encoding::require_utf8;
 use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
 use crate::schema::state::{Decision, SchemaState, StateError};
@@ -143,7 +144,14 @@ async fn plan_from(connection: &Connection, target: Revision, state: SchemaState
             require_columns(connection, &state, &revision).await?;
             (Start::Ledger(revision), Vec::new())
         }
-        Decision::Create { to } => (Start::Empty, to.since(None).collect()),
+        Decision::Create { to } => {
+            // What such a database holds already stays usable; only a new history is refused.
+            connection
+                .reading(async |reading| require_utf8(reading).await)
+                .await
+                .context((Verb::Create, "the schema"))?;
+            (Start::Empty, to.since(None).collect())
+        }
         Decision::Adopt => {
             let revision = adopted(connection).await?;
             (Start::Tables(revision), target.since(Some(revision)).collect())
