@@ -23,7 +23,8 @@ impl fmt::Display for MissingPrivilege {
     }
 }
 
-/// Which of these privileges the role lacks on the existing ones of the tables; the right to read comes first.
+/// Which of these privileges the role lacks on the existing ones of the tables; the right to read comes first. The
+/// backend only reads the ledger where it may not upgrade the schema.
 pub(crate) async fn lacking(
     connection: &Transaction,
     tables: &[&str],
@@ -32,6 +33,7 @@ pub(crate) async fn lacking(
     let sql = "SELECT p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
                FROM visible c, unnest($3) p
                WHERE c.relname = ANY ($2) AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, p)
+                     AND (p = 'SELECT' OR c.relname <> 'alembic_version')
                GROUP BY p ORDER BY p = 'SELECT' DESC, p";
     let found = visible::rows(connection, sql, [tables, privileges].map(visible::texts)).await?;
     let lacking = |row: &sea_orm::QueryResult| {
