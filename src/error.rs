@@ -82,6 +82,9 @@ pub(crate) enum Error {
     /// The operator answered no.
     #[error("not confirmed; nothing was changed")]
     Declined,
+    /// A flag about roles, with a SQLite database.
+    #[error("`{flag}` needs PostgreSQL, and the database is {target}")]
+    NoRoles { flag: &'static str, target: String },
     /// `wait` ran out of time.
     #[error("the database did not become usable within {}", duration(*.limit))]
     DeadlineExceeded {
@@ -245,6 +248,7 @@ impl Error {
             | Error::DeadlineExceeded { .. }
             | Error::NotConfirmed { .. }
             | Error::Declined
+            | Error::NoRoles { .. }
             | Error::TooLargeAShare { .. }
             | Error::Exec { .. }
             | Error::Interrupted(_)
@@ -268,6 +272,7 @@ impl Diagnostic for Error {
             Error::Read(error) => error.exit_code(),
             Error::GaveUp { last: error, .. } => error.exit_code(),
             Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => ExitCode::Refused,
+            Error::NoRoles { .. } => ExitCode::Configuration,
             Error::DeadlineExceeded { .. } => ExitCode::DeadlineExceeded,
             Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ExitCode::NotFound,
             Error::Exec { .. } => ExitCode::NotExecutable,
@@ -299,6 +304,9 @@ impl Diagnostic for Error {
             }
             Error::KeptFile { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 Some("name a file that does not exist with `--kept-file`".into())
+            }
+            Error::NoRoles { .. } => {
+                Some("leave the flag out: SQLite has no roles, and the mode of the file decides".into())
             }
             Error::NotConfirmed { .. } => Some("add `--yes`, or see the plan with `--dry-run`".into()),
             _ => None,

@@ -19,6 +19,7 @@ use crate::history::removal::triggers::{PathlessFunction, TriggerError};
 use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
+use crate::schema::app_role::AppRoleError;
 use crate::schema::diff::{Difference, Severity};
 use crate::schema::drift::Drift;
 use crate::schema::error::SchemaError;
@@ -124,6 +125,7 @@ fn every_error() {
         Archive => [ArchiveError::NoLedger],
         Metrics => [MetricsError { path: text("prune.prom"), source: io(ErrorKind::PermissionDenied) }],
         Declined => [Error::Declined],
+        NoRoles => [Error::NoRoles { flag: "--app-role", target: text("history.db") }],
         DeadlineExceeded => [
             Error::DeadlineExceeded { limit: Duration::from_secs(90), last: None },
             Error::DeadlineExceeded { limit: Duration::from_secs(90), last: Some(connect(cause(ErrorClass::Refused))) },
@@ -252,12 +254,29 @@ fn every_error_of_the_schema() {
         State => [StateError::Pending],
         Blocked => [SchemaError::Blocked { revision: revision(4), cause: cause(ErrorClass::Needed) }],
         Locked => [SchemaError::from(Locked { holder: text("process 4711"), waited: Duration::from_secs(30) })],
+        AppRole => [SchemaError::from(AppRoleError::Missing(text("Backend")))],
         Database => [
             SchemaError::from(database(cause(ErrorClass::Privilege))),
             SchemaError::from(database(cause(ErrorClass::ConnectionLost))),
         ],
     });
     assert_seen("error-schema", &samples);
+}
+
+#[test]
+fn every_error_of_the_backends_role() {
+    let statements =
+        vec![text("GRANT USAGE ON SCHEMA public TO backend"), text("GRANT SELECT ON TABLE a.b TO backend")];
+    let samples = samples!(AppRoleError {
+        Missing => [SchemaError::from(AppRoleError::Missing(text("Backend")))],
+        NotAllowed => [SchemaError::from(AppRoleError::NotAllowed {
+            role: text("backend"),
+            by: text("tarsy"),
+            statements,
+        })],
+        Database => [SchemaError::from(AppRoleError::Database(database(cause(ErrorClass::Privilege))))],
+    });
+    assert_seen("error-schema-app-role", &samples);
 }
 
 #[test]

@@ -115,7 +115,8 @@ impl ExitCode {
             Self::Busy => "busy: lock timeout, deadlock, too many connections; `prune` retries for `--retry-for` first",
             Self::Privilege => "authentication failed, or a privilege is missing",
             Self::Configuration => {
-                "configuration: URL, setting, TLS, no such database, a pooler in a mode that does not fit, no retention set"
+                "configuration: URL, setting, TLS, no such database or role, a database that is not UTF8, a pooler in a mode that \
+                 does not fit, no retention set"
             }
             Self::DeadlineExceeded => "deadline of `wait --timeout` exceeded (`prune --max-duration` exits with 0)",
             Self::NotExecutable => {

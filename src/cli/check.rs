@@ -1,6 +1,7 @@
 //! The arguments of `check`.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 /// The arguments of `check`.
 #[derive(Debug, Args)]
@@ -8,6 +9,7 @@ use clap::Args;
     tarsy-db check
     tarsy-db check --deep --output json
     tarsy-db check --fail-if-overdue
+    tarsy-db check --as-role tarsy_backend
     tarsy-db check --fix")]
 pub(crate) struct Check {
     /// Create missing indexes and advance sequences that are behind their data, then run the checks.
@@ -28,4 +30,10 @@ pub(crate) struct Check {
     /// would remove are counted; open sessions are not.
     #[arg(long)]
     pub(crate) fail_if_overdue: bool,
+
+    /// Also check whether this role has what TARSy's backend needs. PostgreSQL only.
+    ///
+    /// Fails with exit code 77 and the statements that grant what is missing. `init --app-role` runs them.
+    #[arg(long, value_name = "ROLE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) as_role: Option<String>,
 }

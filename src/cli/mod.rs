@@ -86,9 +86,10 @@ pub(crate) enum Command {
     Wait(Wait),
     /// Check that connection, schema and data are sound.
     ///
-    /// Runs named checks: connection, server version, encoding, time zone, writable, capacity, privileges, revision,
-    /// schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with the definition of the
-    /// revision that `alembic_version` records. Without `--fix` nothing is changed and a role with SELECT is enough.
+    /// Runs named checks: connection, server version, encoding, time zone, writable, capacity, privileges, backend role
+    /// (`--as-role`), revision, schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with
+    /// the definition of the revision that `alembic_version` records. Without `--fix` nothing is changed and a role with
+    /// SELECT is enough.
     ///
     /// The exit code is 0 if all checks pass, 3 if `init` is needed, 4 on drift or damage, 5 if the schema is newer than
     /// this version, 6 if retention stopped (`--fail-if-overdue`), and 69, 77 or 78 if there is no connection.

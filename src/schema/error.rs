@@ -2,11 +2,12 @@
 
 use migration::Revision;
 
+use super::app_role::AppRoleError;
 use super::drift::Drift;
 use super::lock::Locked;
 use super::state::StateError;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 
 /// Why a database could not be brought to a revision. Nothing was changed, unless the connection broke at COMMIT.
@@ -28,9 +29,22 @@ pub enum SchemaError {
     /// Another session held the lock for too long.
     #[error(transparent)]
     Locked(#[from] Locked),
+    /// The backend's role did not get what it needs.
+    #[error(transparent)]
+    AppRole(AppRoleError),
     /// The database refused or did not finish an action.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// A database error keeps its own message and hint, and may be worth a retry.
+impl From<AppRoleError> for SchemaError {
+    fn from(error: AppRoleError) -> Self {
+        match error {
+            AppRoleError::Database(error) => Self::Database(error),
+            error => Self::AppRole(error),
+        }
+    }
 }
 
 impl SchemaError {
@@ -59,6 +73,7 @@ impl Diagnostic for SchemaError {
             SchemaError::State(error) => error.exit_code(),
             SchemaError::Blocked { .. } => ExitCode::Drift,
             SchemaError::Locked(locked) => locked.exit_code(),
+            SchemaError::AppRole(error) => error.exit_code(),
             SchemaError::Database(error) => error.exit_code(),
         }
     }
@@ -73,7 +88,15 @@ impl Diagnostic for SchemaError {
                     .into(),
             ),
             SchemaError::Locked(locked) => locked.hint(),
+            SchemaError::AppRole(error) => error.hint(),
             SchemaError::Database(error) => error.hint(),
+        }
+    }
+
+    fn details(&self) -> Details {
+        match self {
+            SchemaError::AppRole(error) => error.details(),
+            _ => Details::default(),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | [`lock`] | the lock for changes of the schema, and its holder |
 //! | [`variant`] | the legitimate variants of a revision, and the best match |
 //! | [`expected`] | the schema that a revision should have |
+//! | [`app_role`] | the role of TARSy's backend where another role owns the tables |
 //! | [`drift`] | the error for tables that do not match their revision; `diff` finds the differences |
 //! | [`diff`] | the differences between two schemas |
 //! | [`repair`] | repairs while the backend works: indexes and sequences |
@@ -26,6 +27,7 @@
 //! | [`model`] | tables, columns, indexes and keys, as data |
 //! | [`column_kind`] | column types in the names of both backends |
 
+pub(crate) mod app_role;
 pub(crate) mod column_kind;
 pub(crate) mod definition;
 pub(crate) mod diff;

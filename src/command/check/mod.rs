@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`fix`] | `--fix`: the safe repairs |
 //! | [`server`] | the connection, the server or the file, and the role's privileges |
+//! | [`app_role`] | `--as-role`: what the role of TARSy's backend lacks |
 //! | [`capacity`] | how many backends the server has connections for |
 //! | [`schema`] | revision, tables and indexes |
 //! | [`foreign_keys`] | rows without a parent |
@@ -13,6 +14,7 @@
 //! | [`finding`] | the result of a check, and the exit code of all |
 //! | [`mode`] | the flags as enums |
 
+mod app_role;
 mod capacity;
 mod data;
 mod finding;
@@ -63,6 +65,9 @@ pub(crate) async fn run(
     watch: &Watch<'_>,
 ) -> Result<Report, Error> {
     let url = &settings.database.value;
+    if let (DatabaseUrl::Sqlite(_), Some(_)) = (url, &arguments.as_role) {
+        return Err(Error::NoRoles { flag: "--as-role", target: url.to_string() });
+    }
     // Before SQLite opens the file, because closing it afterwards would drop SQLite's own locks.
     let writable = match url {
         DatabaseUrl::Sqlite(location) => Some(server::sqlite_writable(location.path.as_deref())),
@@ -144,6 +149,10 @@ async fn checks(
         }
     };
     checks.push(look(&reader, "privileges", async |reading| server::privileges(reading, &state).await).await);
+    if let Some(role) = &arguments.as_role {
+        let app_role = async |reading: &Transaction| app_role::app_role(reading, &state, role).await;
+        checks.push(look(&reader, "backend role", app_role).await);
+    }
     checks.extend(server::row_policies(connection).await);
     checks.push(schema::revision(connection, &state, settings.schema_target.value).await);
     checks.push(schema::tables(connection, &state, &found).await);

@@ -50,6 +50,14 @@ enum WaitOutcome {
     Disabled,
 }
 
+/// Whether a PostgreSQL database that does not exist is usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MissingDatabase {
+    Fails,
+    /// The caller creates it.
+    IsUsable,
+}
+
 /// The attempts, and the time until the database was usable.
 pub(crate) struct Waited {
     attempts: u32,
@@ -73,7 +81,7 @@ impl Wait {
 pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report, Error> {
     let url = &settings.database.value;
     let waited = match settings.history_enabled.value {
-        true => until_usable(arguments, settings).await?,
+        true => until_usable(arguments, settings, MissingDatabase::Fails).await?,
         // Without a history the backend needs no database.
         false => Waited { attempts: 0, duration: Duration::ZERO },
     };
@@ -108,7 +116,11 @@ fn usable(url: &DatabaseUrl, Waited { attempts, duration }: &Waited) -> String {
 ///
 /// # Errors
 /// [`Error::DeadlineExceeded`] or [`Error::GaveUp`], with the last failure.
-pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Result<Waited, Error> {
+pub(crate) async fn until_usable(
+    arguments: &Wait,
+    settings: &Settings,
+    missing: MissingDatabase,
+) -> Result<Waited, Error> {
     let url = &settings.database.value;
     let started = Instant::now();
     let mut backoff = Backoff::new(arguments);
@@ -122,6 +134,11 @@ pub(crate) async fn until_usable(arguments: &Wait, settings: &Settings) -> Resul
         };
         let error = match result {
             Ok(Ok(())) => return Ok(Waited { attempts: backoff.failures + 1, duration: started.elapsed() }),
+            Ok(Err(error))
+                if missing == MissingDatabase::IsUsable && error.cause.class == ErrorClass::NoSuchDatabase =>
+            {
+                return Ok(Waited { attempts: backoff.failures + 1, duration: started.elapsed() });
+            }
             Ok(Err(error)) => error,
             Err(_) => return Err(deadline_exceeded(arguments, last.unwrap_or_else(|| cut_off(url)))),
         };

@@ -39,12 +39,11 @@ impl DatabaseCause {
                  run `ALTER ROLE ... BYPASSRLS` for this role"
             }
             ErrorClass::NoSuchDatabase => {
-                "check the database name in the URL; `createdb NAME` creates a PostgreSQL database, `tarsy-db init` \
-                 only its tables"
+                "check the database name in the URL; `tarsy-db init --create-database` creates the database and its tables"
             }
             ErrorClass::Encoding => {
-                "create another database with `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0` and name it in the \
-                 URL: the encoding of a database cannot be changed"
+                "name another database in the URL, because the encoding of a database cannot be changed; `tarsy-db init \
+                 --create-database` creates it, or `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`"
             }
             ErrorClass::NoSuchFile if self.message.contains(".zst") => return None,
             ErrorClass::NoSuchFile => "check the path; `tarsy-db init` creates a new database there",

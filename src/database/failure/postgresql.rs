@@ -39,6 +39,8 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "53300" => ErrorClass::TooManyConnections,
         "55P03" => ErrorClass::Busy,
         "40001" | "40P01" => ErrorClass::Conflict,
+        // Two sessions grant on the same object. The server does not translate this message.
+        "XX000" if answer.message.starts_with("tuple concurrently ") => ErrorClass::Conflict,
         "57014" => ErrorClass::TimedOut,
         "25006" => ErrorClass::ReadOnly,
         // One code for both. A server with messages in another language gives the class of a missing privilege, which

@@ -40,6 +40,12 @@ pub struct UpgradePlan {
 }
 
 impl UpgradePlan {
+    /// The plan for a database that does not exist yet.
+    pub(crate) fn of_new_database(target: Revision) -> Self {
+        let state = SchemaState { ledger: ledger::Ledger::Missing, tables: BTreeMap::new(), leftovers: Vec::new() };
+        Self { start: Start::Empty, pending: target.since(None).collect(), state, expected: BTreeMap::new() }
+    }
+
     /// The revision after the upgrade.
     #[must_use]
     pub fn revision(&self) -> &str {
@@ -75,6 +81,12 @@ impl UpgradePlan {
     pub(crate) fn created_tables(&self) -> Vec<&'static str> {
         let tables = self.pending.last().map(|last| last.tables()).unwrap_or_default();
         tables.into_iter().filter(|table| !self.state.tables.contains_key(*table)).collect()
+    }
+
+    /// The same with the ledger, if it is missing.
+    pub(crate) fn created(&self) -> Vec<&'static str> {
+        let ledger = Some(ledger::TABLE).filter(|_| *self.ledger() == ledger::Ledger::Missing);
+        self.created_tables().into_iter().chain(ledger).collect()
     }
 
     /// The ledger before the upgrade.

@@ -24,7 +24,7 @@ use self::filling::Filling;
 use super::error::SchemaError;
 use super::lock::{self, Locked};
 use super::state::SchemaState;
-use super::{diff, read, row_policy};
+use super::{app_role, diff, read, row_policy};
 use crate::database::connection::Connection;
 use crate::database::connection::require_writable;
 use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
@@ -45,10 +45,32 @@ pub async fn upgrade(
     lock_timeout: Duration,
     on_commit: &dyn Fn(),
 ) -> Result<UpgradePlan, SchemaError> {
+    let done = upgrade_for(connection, target, None, lock_timeout, on_commit).await?;
+    Ok(done.plan)
+}
+
+/// What [`upgrade_for`] did.
+pub(crate) struct Upgraded {
+    pub plan: UpgradePlan,
+    /// The statements that gave the backend's role what it lacked.
+    pub granted: Vec<String>,
+}
+
+/// As [`upgrade`], and gives `app_role` what TARSy's backend needs, in the same transaction.
+///
+/// # Errors
+/// As [`upgrade`].
+pub(crate) async fn upgrade_for(
+    connection: &Connection,
+    target: Revision,
+    app_role: Option<&str>,
+    lock_timeout: Duration,
+    on_commit: &dyn Fn(),
+) -> Result<Upgraded, SchemaError> {
     let started = Instant::now();
     let [mut pause, longest] = PAUSES;
     loop {
-        match attempt(connection, target, lock_timeout, on_commit).await {
+        match attempt(connection, target, app_role, lock_timeout, on_commit).await {
             Ok(Some(done)) => return Ok(done),
             Ok(None) => {}
             Err(error) if error.is_busy() && started.elapsed() < lock_timeout => {
@@ -66,13 +88,16 @@ pub async fn upgrade(
 async fn attempt(
     connection: &Connection,
     target: Revision,
+    app_role: Option<&str>,
     lock_timeout: Duration,
     on_commit: &dyn Fn(),
-) -> Result<Option<UpgradePlan>, SchemaError> {
+) -> Result<Option<Upgraded>, SchemaError> {
     connection.renew_namespace().await.context((Verb::Read, "the schema"))?;
     let plan = assess(connection, target).await?;
-    if plan.is_done() {
-        return Ok(Some(plan));
+    // Before an upgrade that may take long.
+    let lacking = grants_for(connection, app_role, &plan).await?;
+    if plan.is_done() && lacking.is_empty() {
+        return Ok(Some(Upgraded { plan, granted: Vec::new() }));
     }
     connection.reading(async |reading| require_writable(reading).await).await.context((Verb::Change, "the schema"))?;
     if plan.start == Start::Empty && connection.backend() == DbBackend::Sqlite {
@@ -83,13 +108,29 @@ async fn attempt(
     if filling.is_long() {
         tracing::info!("{filling}");
     }
-    match transact(connection, &plan, on_commit).await {
-        Ok(is_done) => Ok(is_done.then_some(plan)),
+    match transact(connection, &plan, app_role, on_commit).await {
+        Ok(granted) => Ok(granted.map(|granted| Upgraded { plan, granted })),
         Err(error) => match connection.reading(async |reading| SchemaState::read(reading).await).await {
             Ok(state) if state != plan.state => Ok(None),
             _ => Err(with_policies_named(connection, error).await),
         },
     }
+}
+
+/// The statements that would give the backend's role what it lacks once the plan is applied.
+///
+/// # Errors
+/// [`SchemaError`] if the role does not exist, or if the role that is logged in may not grant something.
+pub(crate) async fn grants_for(
+    connection: &Connection,
+    app_role: Option<&str>,
+    plan: &UpgradePlan,
+) -> Result<Vec<String>, SchemaError> {
+    let Some(role) = app_role else { return Ok(Vec::new()) };
+    let reading = connection.begin_reading(SearchPath::Empty, "").await.context((Verb::Read, "the privileges"))?;
+    let planned = app_role::plan(&reading, role, &plan.created()).await;
+    reading.rollback().await.ok();
+    Ok(planned?)
 }
 
 /// The server names only the table of a row policy.
@@ -104,20 +145,31 @@ async fn with_policies_named(connection: &Connection, error: SchemaError) -> Sch
     }
 }
 
-/// Applies a plan in one transaction. Changes nothing and returns false if the plan is outdated once the locks are
-/// held.
-async fn transact(connection: &Connection, plan: &UpgradePlan, on_commit: &dyn Fn()) -> Result<bool, SchemaError> {
+/// Applies a plan and grants in one transaction, and returns the statements of the grants. Changes nothing and returns
+/// `None` if the plan is outdated once the locks are held.
+async fn transact(
+    connection: &Connection,
+    plan: &UpgradePlan,
+    app_role: Option<&str>,
+    on_commit: &dyn Fn(),
+) -> Result<Option<Vec<String>>, SchemaError> {
     let transaction = lock::begin(connection).await.context((Verb::Lock, "the database"))?;
-    if plan.has_tables() {
-        table_locks::take(&transaction, plan).await.context((Verb::Lock, "the tables"))?;
+    if !plan.is_done() {
+        if plan.has_tables() {
+            table_locks::take(&transaction, plan).await.context((Verb::Lock, "the tables"))?;
+        }
+        if SchemaState::read(&transaction).await.context((Verb::Read, "the ledger"))? != plan.state {
+            return Ok(None);
+        }
+        apply(&transaction, plan).await?;
     }
-    if SchemaState::read(&transaction).await.context((Verb::Read, "the ledger"))? != plan.state {
-        return Ok(false);
-    }
-    apply(&transaction, plan).await?;
+    let granted = match app_role {
+        Some(role) => app_role::grant(&transaction, role).await?,
+        None => Vec::new(),
+    };
     on_commit();
     transaction.commit().await.context(COMMIT_OUTCOME)?;
-    Ok(true)
+    Ok(Some(granted))
 }
 
 async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), SchemaError> {

@@ -9,6 +9,7 @@ use super::{grants, table_locks};
 use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
+use crate::database::namespace::Namespace;
 use crate::database::quote::{literal, quoted};
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::transaction::{SearchPath, Transaction};
@@ -17,27 +18,39 @@ use crate::schema::read::postgresql;
 use crate::schema::{expected, lock};
 
 /// The statements of an upgrade, without those that only read, in the transaction that they need. They fail on a
-/// database that has changed since the plan.
+/// database that has changed since the plan. `grants` come at the end.
 ///
 /// On SQLite they are applied to a copy of TARSy's table definitions in memory; on PostgreSQL to temporary tables in a
 /// transaction that is rolled back.
-pub(crate) async fn of(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
-    if plan.is_done() {
-        return Ok(Vec::new());
+pub(crate) async fn of(
+    connection: &Connection,
+    plan: &UpgradePlan,
+    grants: Vec<String>,
+) -> Result<Vec<String>, DatabaseCause> {
+    if plan.is_done() && grants.is_empty() {
+        return Ok(grants);
     }
     let mut script = match connection.backend() {
+        DbBackend::Postgres if plan.is_done() => begin_on_postgresql(&*connection.namespace().await?),
         DbBackend::Postgres => on_postgresql(connection, plan).await?,
         _ => on_sqlite(connection, plan).await?,
     };
+    script.extend(grants);
     script.push("COMMIT".to_owned());
     Ok(script)
 }
 
-async fn on_postgresql(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
-    let namespace = connection.namespace().await?;
-    let mut script = vec!["BEGIN".to_owned(), SearchPath::Empty.statements(&namespace)];
+/// Begins the transaction and takes the lock for changes of the schema.
+fn begin_on_postgresql(namespace: &Namespace) -> Vec<String> {
+    let mut script = vec!["BEGIN".to_owned(), SearchPath::Empty.statements(namespace)];
     script.extend([lock::NO_TIME_LIMITS, EVERY_ROW].map(str::to_owned));
     script.push(lock::statement());
+    script
+}
+
+async fn on_postgresql(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
+    let namespace = connection.namespace().await?;
+    let mut script = begin_on_postgresql(&namespace);
     if plan.has_tables() {
         script.extend(table_locks::statements(plan, &namespace));
     }

@@ -79,6 +79,9 @@ fn no_command_leaves_anything_on_the_session_of_a_pooler() {
     pooled.leaves_nothing(&["init", "--to", "head", "--dry-run"], 0);
     pooled.leaves_nothing(&["init", "--to", "head", "--sql"], 0);
     pooled.leaves_nothing(&["init", "--to", "head"], 0);
+    // A role that every server has.
+    pooled.leaves_nothing(&["init", "--app-role", "pg_monitor"], 0);
+    pooled.leaves_nothing(&["check", "--as-role", "pg_monitor"], 0);
     insert_whole_sessions(&database, 30, OLD_US);
     for condition in ["connect", "writable", "schema"] {
         pooled.leaves_nothing(&["wait", "--for", condition], 0);

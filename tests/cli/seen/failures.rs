@@ -50,6 +50,7 @@ fn files_that_are_not_databases() {
         ("sqlite-directory", "sqlite:////tmp", &["info"]),
         ("sqlite-no-database", "sqlite:///text.db", &["info"]),
         ("sqlite-no-database-init", "sqlite:///text.db", &["init"]),
+        ("sqlite-no-roles", "sqlite:///missing.db", &["init", "--app-role", "backend"]),
         ("sqlite-no-directory", "sqlite:////dev/null/missing/history.db", &["init"]),
     ] {
         assert_seen(&format!("failure-{name}"), &scene(url).failure(words));
@@ -104,6 +105,8 @@ fn a_role_without_privileges() {
         "failure-privilege-to-delete",
         &scene.failure(&["prune", "--now", NOW, "--yes", "--max-share", "100%"]),
     );
+    assert_seen("failure-privilege-to-grant", &scene.failure(&["init", "--app-role", "pg_monitor"]));
+    assert_seen("failure-no-such-role", &scene.failure(&["init", "--app-role", "No One"]));
     database.execute("ALTER TABLE alert_sessions ENABLE ROW LEVEL SECURITY");
     assert_seen("failure-row-policy", &scene.failure(&["prune", "--now", NOW, "--dry-run"]));
     assert_seen("failure-row-policy-check", &scene.failure(&["check"]));

@@ -124,6 +124,17 @@ fn init_that_changes_nothing(database: &Database) {
 }
 
 #[apply(test)]
+fn the_backends_role() {
+    // Every server has this role.
+    let [init, check] = [["init", "--app-role", "pg_monitor"], ["check", "--as-role", "pg_monitor"]];
+    let database = target().with_schema(Schema::Baseline);
+    assert_shows("check-as-role", &database, NARROW, &scene(&database), &check);
+    assert_shows("init-app-role-planned", &database, NARROW, &scene(&database), &[&init[..], &["--dry-run"]].concat());
+    let baseline = |database: &Database| database.create_schema(Schema::Baseline);
+    assert_shows_change("init-app-role", &database, NARROW, baseline, &init);
+}
+
+#[apply(test)]
 fn wait(database: &Database) {
     let database = another(database).with_schema(Schema::Baseline);
     assert_shows("wait", &database, NARROW, &scene(&database), &["wait", "--for", "schema"]);

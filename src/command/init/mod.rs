@@ -1,9 +1,15 @@
 //! `init`: creates or upgrades the schema.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`create_database`] | `--create-database` |
+
+mod create_database;
 
 use migration::Revision;
 use serde::Serialize;
 
-use super::wait;
+use super::wait::{self, MissingDatabase};
 use crate::cli::init::Init;
 use crate::cli::wait::Wait;
 use crate::database::connection::Connection;
@@ -13,13 +19,13 @@ use crate::database::url::{DatabaseUrl, SqliteLocation};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::{Block, Field, Report};
-use crate::schema::encoding;
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::state::{self, StateError};
 use crate::schema::upgrade::assess::{Start, UpgradePlan, assess};
 use crate::schema::upgrade::filling::Filling;
 use crate::schema::upgrade::{self, script};
+use crate::schema::{app_role, encoding};
 use crate::settings::{SettingSource, Settings};
 
 #[derive(Serialize)]
@@ -37,6 +43,12 @@ struct InitSummary {
     /// With `dry_run`: the rows that would be filled while the tables are locked.
     #[serde(skip_serializing_if = "Option::is_none")]
     filling: Option<Filling>,
+    /// With `--create-database`: whether it was created, or with `dry_run` would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_database: Option<bool>,
+    /// With `--app-role`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_role: Option<AppRole>,
     /// With `--sql`: the statements.
     #[serde(skip_serializing_if = "Option::is_none")]
     sql: Option<Vec<String>>,
@@ -55,6 +67,14 @@ enum InitOutcome {
     Upgraded,
 }
 
+/// The role of TARSy's backend.
+#[derive(Debug, Clone, Serialize)]
+struct AppRole {
+    name: String,
+    /// The statements that were run, or with `dry_run` would be.
+    grants: Vec<String>,
+}
+
 /// Whether the run changes the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
@@ -69,40 +89,48 @@ struct Step {
     change: &'static str,
 }
 
+/// What a run did, or would do.
+struct Work {
+    plan: UpgradePlan,
+    created_database: bool,
+    /// The statements for the backend's role.
+    grants: Vec<String>,
+    /// With [`Effect::DryRun`].
+    filling: Option<Filling>,
+    sql: Option<Vec<String>>,
+}
+
 pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>) -> Result<Report, Error> {
     let url = &settings.database.value;
     if !settings.history_enabled.value {
         return Ok(disabled(url, &settings.history_enabled.source));
     }
+    if let (DatabaseUrl::Sqlite(_), Some(_)) = (url, &arguments.app_role) {
+        return Err(Error::NoRoles { flag: "--app-role", target: url.to_string() });
+    }
     if let Some(timeout) = arguments.wait {
-        wait::until_usable(&Wait::at_most(timeout), settings).await?;
+        let missing = if arguments.create_database { MissingDatabase::IsUsable } else { MissingDatabase::Fails };
+        wait::until_usable(&Wait::at_most(timeout), settings, missing).await?;
     }
     let target = arguments.to.unwrap_or(settings.schema_target.value);
     let effect = if arguments.dry_run || arguments.sql { Effect::DryRun } else { Effect::Done };
-    let (mut sql, mut filling) = (None, None);
     let work = async {
-        if effect == Effect::Done {
-            return reach(arguments, settings, target, watch).await;
+        match effect {
+            Effect::Done => reach(arguments, settings, target, watch).await,
+            Effect::DryRun => look(arguments, settings, target, watch).await,
         }
-        let mut connection = open_to_look(arguments, url, settings.pool.limits().for_up_to(1)).await?;
-        watch.attach(&mut connection);
-        let plan = assess(&connection, target).await?;
-        warn_of_encoding(&connection, url).await?;
-        filling = Some(Filling::of(&connection, &plan).await.context((Verb::Plan, "the upgrade"))?);
-        if arguments.sql {
-            sql = Some(script::of(&connection, &plan).await.context((Verb::Print, "the upgrade as SQL"))?);
-        }
-        connection.close().await.ok();
-        Ok(plan)
     };
-    let plan = watch.over(work).await?;
+    let Work { plan, created_database, grants, filling, sql } = watch.over(work).await?;
     if let (Start::Ledger(revision), true) = (&plan.start, arguments.strict)
         && Revision::from_id(revision).is_none()
     {
         return Err(StateError::Unknown(revision.clone()).into());
     }
     let (start, pending, revision, filling) = (&plan.start, &plan.pending, plan.revision(), filling.as_ref());
-    let upgrade = Upgrade { url, start, pending, revision, effect, filling };
+    let app_role = arguments.app_role.clone().map(|name| AppRole { name, grants });
+    let created_database = arguments.create_database.then_some(created_database);
+    let upgrade =
+        Upgrade { url, start, pending, revision, effect, filling, created_database, app_role: app_role.as_ref() };
     Ok(upgrade.report(sql))
 }
 
@@ -117,6 +145,8 @@ fn disabled(url: &DatabaseUrl, source: &SettingSource) -> Report {
         applied: Vec::new(),
         pending: Vec::new(),
         filling: None,
+        created_database: None,
+        app_role: None,
         sql: None,
     };
     Report::new(&summary, vec![Block::Line(line)])
@@ -142,36 +172,82 @@ async fn open_to_look(arguments: &Init, url: &DatabaseUrl, pool: PoolLimits) -> 
     }
 }
 
-/// A history in a database of another encoding than UTF8 was created by an earlier version, or by the backend.
-async fn warn_of_encoding(connection: &Connection, url: &DatabaseUrl) -> Result<(), Error> {
-    let encoding = connection.reading(async |reading| encoding::other_than_utf8(reading).await).await;
-    if let Some(encoding) = encoding.context((Verb::Read, "the encoding"))? {
-        tracing::warn!("{url}: {}", encoding::shortcoming(&encoding));
-    }
-    Ok(())
+/// Whether the database of the URL does not exist, and is to be created.
+fn is_to_be_created(arguments: &Init, error: &Error) -> bool {
+    let is_missing = matches!(error, Error::Connect(error) if error.cause.class == ErrorClass::NoSuchDatabase);
+    arguments.create_database && is_missing
+}
+
+/// Finds out what would be done.
+async fn look(arguments: &Init, settings: &Settings, target: Revision, watch: &Watch<'_>) -> Result<Work, Error> {
+    let (url, pool) = (&settings.database.value, settings.pool.limits().for_up_to(1));
+    let mut connection = match open_to_look(arguments, url, pool).await {
+        Err(error) if is_to_be_created(arguments, &error) => {
+            // What the role lacks is known only in the database itself.
+            let plan = UpgradePlan::of_new_database(target);
+            return Ok(Work { plan, created_database: true, grants: Vec::new(), filling: None, sql: None });
+        }
+        connection => connection?,
+    };
+    watch.attach(&mut connection);
+    let plan = assess(&connection, target).await?;
+    let app_role = arguments.app_role.as_deref();
+    let grants = upgrade::grants_for(&connection, app_role, &plan).await?;
+    warn(&connection, url, app_role).await?;
+    let filling = Filling::of(&connection, &plan).await.context((Verb::Plan, "the upgrade"))?;
+    let sql = match arguments.sql {
+        true => {
+            let printed = script::of(&connection, &plan, grants.clone()).await;
+            Some(printed.context((Verb::Print, "the upgrade as SQL"))?)
+        }
+        false => None,
+    };
+    connection.close().await.ok();
+    Ok(Work { plan, created_database: false, grants, filling: Some(filling), sql })
 }
 
 /// Upgrades the database to the target. A read-only file is no error if it is already at the target.
-async fn reach(
-    arguments: &Init,
-    settings: &Settings,
-    target: Revision,
-    watch: &Watch<'_>,
-) -> Result<UpgradePlan, Error> {
+async fn reach(arguments: &Init, settings: &Settings, target: Revision, watch: &Watch<'_>) -> Result<Work, Error> {
     let (url, pool) = (&settings.database.value, settings.pool.limits().for_up_to(1));
-    let mut connection = match open(arguments, url, Access::Create, pool).await {
+    let mut created_database = false;
+    let mut opened = open(arguments, url, Access::Create, pool).await;
+    if let (Err(error), DatabaseUrl::Postgresql(address)) = (&opened, url)
+        && is_to_be_created(arguments, error)
+    {
+        created_database = create_database::create(arguments, address, pool, watch).await?;
+        opened = open(arguments, url, Access::Create, pool).await;
+    }
+    let mut connection = match opened {
         Err(Error::Connect(error)) if error.cause.class == ErrorClass::FilePermission => {
             let looked = async { Ok::<_, Error>(assess(&open_to_look(arguments, url, pool).await?, target).await?) };
-            return looked.await.ok().filter(UpgradePlan::is_done).ok_or(Error::Connect(error));
+            let plan = looked.await.ok().filter(UpgradePlan::is_done).ok_or(Error::Connect(error))?;
+            return Ok(Work { plan, created_database, grants: Vec::new(), filling: None, sql: None });
         }
         connection => connection?,
     };
     watch.attach(&mut connection);
     let on_commit = || watch.commit_begins();
-    let done = upgrade::upgrade(&connection, target, arguments.lock_timeout, &on_commit).await?;
-    warn_of_encoding(&connection, url).await?;
+    let app_role = arguments.app_role.as_deref();
+    let done = upgrade::upgrade_for(&connection, target, app_role, arguments.lock_timeout, &on_commit).await?;
+    warn(&connection, url, app_role).await?;
     connection.close().await.ok();
-    Ok(done)
+    Ok(Work { plan: done.plan, created_database, grants: done.granted, filling: None, sql: None })
+}
+
+/// Warns of what `init` leaves as it is.
+async fn warn(connection: &Connection, url: &DatabaseUrl, app_role: Option<&str>) -> Result<(), Error> {
+    // Of a history in another encoding: an earlier version or the backend created it.
+    let encoding = connection.reading(async |reading| encoding::other_than_utf8(reading).await).await;
+    if let Some(encoding) = encoding.context((Verb::Read, "the encoding"))? {
+        tracing::warn!("{url}: {}", encoding::shortcoming(&encoding));
+    }
+    if let Some(role) = app_role {
+        let facts = connection.reading(async |reading| app_role::facts(reading, role).await).await;
+        let facts = facts.context((Verb::Read, "the privileges"))?;
+        let texts = facts.iter().flat_map(|facts| [facts.ownership(role), facts.wrong_path(role)]).flatten();
+        texts.for_each(|text| tracing::warn!("{text}"));
+    }
+    Ok(())
 }
 
 /// What was done to a database, or would be done.
@@ -184,9 +260,12 @@ struct Upgrade<'u> {
     effect: Effect,
     /// With [`Effect::DryRun`].
     filling: Option<&'u Filling>,
+    /// With `--create-database`.
+    created_database: Option<bool>,
+    app_role: Option<&'u AppRole>,
 }
 
-impl Upgrade<'_> {
+impl<'u> Upgrade<'u> {
     fn report(self, sql: Option<Vec<String>>) -> Report {
         let blocks = match &sql {
             Some(statements) => vec![Block::Script(self.script(statements))],
@@ -202,6 +281,34 @@ impl Upgrade<'_> {
             (Start::Ledger(_), false) => InitOutcome::Upgraded,
             (Start::Ledger(_), true) => InitOutcome::Present,
         }
+    }
+
+    fn grants(self) -> &'u [String] {
+        self.app_role.map_or(&[], |role| &role.grants)
+    }
+
+    /// What the backend's role got.
+    fn lines_of_role(self) -> Option<Vec<String>> {
+        let AppRole { name, grants } = self.app_role?;
+        let title = match (grants.is_empty(), self.effect) {
+            (true, Effect::DryRun) if self.created_database == Some(true) => {
+                format!("`{name}` would get what TARSy's backend needs")
+            }
+            (true, _) => format!("`{name}` has what TARSy's backend needs: nothing to grant"),
+            (false, Effect::DryRun) => format!("`{name}` would get what it lacks"),
+            (false, Effect::Done) => format!("`{name}` got what it lacked"),
+        };
+        Some(std::iter::once(title).chain(grants.iter().map(|statement| format!("    {statement};"))).collect())
+    }
+
+    /// The database that was created.
+    fn line_of_database(self) -> Option<String> {
+        let created = match self.effect {
+            Effect::DryRun => "would create",
+            Effect::Done => "created",
+        };
+        self.created_database.filter(|is_created| *is_created)?;
+        Some(format!("{created} the database {}", self.url))
     }
 
     fn line(self) -> String {
@@ -223,12 +330,17 @@ impl Upgrade<'_> {
             (Start::Ledger(from), false) => {
                 format!("{upgraded} {url} from revision {} to {revision}", state::described(from))
             }
-            (Start::Ledger(_), true) => format!("{url} is already at revision {revision}: nothing to do"),
+            (Start::Ledger(_), true) if self.grants().is_empty() => {
+                format!("{url} is already at revision {revision}: nothing to do")
+            }
+            (Start::Ledger(_), true) => format!("{url} is already at revision {revision}"),
         }
     }
 
     fn blocks(self) -> Vec<Block> {
-        let mut blocks = vec![Block::Line(self.line())];
+        let mut lines: Vec<_> = self.line_of_database().into_iter().collect();
+        lines.push(self.line());
+        let mut blocks = vec![Block::Lines(lines)];
         if *self.start != Start::Empty && !self.pending.is_empty() {
             let rows = self.pending.iter().map(|revision| -> Vec<Field> {
                 vec![Field::Number(revision.number().to_string()), revision.id().into(), revision.change().into()]
@@ -240,6 +352,7 @@ impl Upgrade<'_> {
             blocks.push(Block::Table { title, header: vec!["", "revision", "change"], rows: rows.collect() });
         }
         blocks.extend(self.filling.filter(|filling| filling.is_long()).map(|filling| Block::Line(filling.to_string())));
+        blocks.extend(self.lines_of_role().map(Block::Lines));
         blocks
     }
 
@@ -277,6 +390,8 @@ impl Upgrade<'_> {
             applied,
             pending,
             filling: self.filling.cloned(),
+            created_database: self.created_database,
+            app_role: self.app_role.cloned(),
             sql,
         }
     }
@@ -295,7 +410,16 @@ mod tests {
     }
 
     fn to_head<'u>(url: &'u DatabaseUrl, start: &'u Start, pending: &'u [Revision], effect: Effect) -> Upgrade<'u> {
-        Upgrade { url, start, pending, revision: Revision::HEAD.id(), effect, filling: None }
+        Upgrade {
+            url,
+            start,
+            pending,
+            revision: Revision::HEAD.id(),
+            effect,
+            filling: None,
+            created_database: None,
+            app_role: None,
+        }
     }
 
     #[test]

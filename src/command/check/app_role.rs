@@ -1,0 +1,81 @@
+//! The check of the role of TARSy's backend, if another one owns the tables.
+
+use super::finding::Finding;
+use crate::database::transaction::Transaction;
+use crate::exit_code::ExitCode;
+use crate::output::Status;
+use crate::schema::app_role::{self, Purpose, RoleChange, RoleFacts};
+use crate::schema::state::SchemaState;
+
+const NAME: &str = "backend role";
+
+/// Whether a role has what TARSy's backend needs. Reads the catalog only.
+pub(super) async fn app_role(reading: &Transaction, state: &SchemaState, role: &str) -> Finding {
+    let facts = match app_role::facts(reading, role).await {
+        Ok(Some(facts)) => facts,
+        Ok(None) => return Finding::failed(NAME, ExitCode::Configuration, format!("there is no role `{role}`")),
+        Err(error) => return Finding::unanswered(NAME, &error.into()),
+    };
+    if state.is_empty() {
+        return Finding::skipped(NAME, "no tables yet");
+    }
+    Finding::of(NAME, app_role::changes(reading, role, &[]).await, |changes| judged(role, &facts, &changes))
+}
+
+fn judged(role: &str, facts: &RoleFacts, changes: &[RoleChange]) -> Finding {
+    let statements = |purpose| {
+        let wanted = changes.iter().filter(move |change| change.purpose == purpose);
+        wanted.map(|change| format!("{};", change.statement)).collect::<Vec<_>>()
+    };
+    let (needed, excess) = (statements(Purpose::Needed), statements(Purpose::Excess));
+    let wrong_path = facts.wrong_path(role);
+    if !needed.is_empty() {
+        let title = format!("`{role}` lacks what TARSy's backend needs; `tarsy-db init --app-role` grants it, or run");
+        let lines = std::iter::once(title).chain(needed).chain(wrong_path);
+        return Finding::failed(NAME, ExitCode::Privilege, lines.collect::<Vec<_>>());
+    }
+    let mut lines = vec![format!("`{role}` can read and write all tables")];
+    lines.extend(facts.ownership(role));
+    if !excess.is_empty() {
+        lines.push("it can change `alembic_version`, which the backend only reads; run".to_owned());
+        lines.extend(excess);
+    }
+    let status = match (&wrong_path, lines.len()) {
+        (Some(_), _) => Status::Warning,
+        (None, 1) => Status::Ok,
+        (None, _) => Status::Note,
+    };
+    lines.extend(wrong_path);
+    Finding::new(NAME, status, lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(purpose: Purpose) -> RoleChange {
+        RoleChange::new(purpose, &format!("{purpose:?}"))
+    }
+
+    #[test]
+    fn only_what_the_backend_needs_is_a_failure() {
+        let facts = RoleFacts::default();
+        let judged = |purposes: &[Purpose]| {
+            let changes: Vec<_> = purposes.iter().copied().map(change).collect();
+            judged("backend", &facts, &changes)
+        };
+        let lacking = judged(&[Purpose::Later, Purpose::Excess, Purpose::Needed]);
+        assert_eq!((lacking.status, lacking.exit_code), (Status::Failed, ExitCode::Privilege));
+        assert_eq!(lacking.detail.0[1..], ["Needed;"]);
+        assert_eq!(judged(&[Purpose::Later]).status, Status::Ok);
+        let excess = judged(&[Purpose::Excess]);
+        assert_eq!((excess.status, excess.detail.0.last().map(String::as_str)), (Status::Note, Some("Excess;")));
+    }
+
+    #[test]
+    fn a_role_that_can_change_the_schema_is_noted() {
+        let found = judged("tarsy", &RoleFacts { owned: vec!["chats".to_owned()], ..RoleFacts::default() }, &[]);
+        assert_eq!(found.status, Status::Note);
+        assert!(found.detail.0[1].ends_with("may act as the owner of chats"), "{found:?}");
+    }
+}

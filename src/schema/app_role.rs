@@ -1,0 +1,273 @@
+//! The role of TARSy's backend where another role owns the tables: what it lacks, and the statements that grant it.
+//!
+//! The backend uses the tables and reads the ledger. It needs no privilege to change the schema.
+
+use migration::{Revision, ledger};
+use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
+
+use super::visible::texts;
+use crate::database::connection::row;
+use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
+use crate::database::quote::quoted;
+use crate::database::transaction::Transaction;
+use crate::diagnostic::{Details, Diagnostic};
+use crate::exit_code::ExitCode;
+use crate::format::counted;
+
+/// Why a role did not get what the backend needs. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AppRoleError {
+    #[error("there is no role `{0}`; nothing was changed")]
+    Missing(String),
+    /// The role that is logged in may not run these statements.
+    #[error(
+        "the role `{by}` may not grant `{role}` all that TARSy's backend needs: {}; nothing was changed",
+        counted(.statements.len() as u64, "statement")
+    )]
+    NotAllowed { role: String, by: String, statements: Vec<String> },
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl Diagnostic for AppRoleError {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Missing(_) => ExitCode::Configuration,
+            Self::NotAllowed { .. } => ExitCode::Privilege,
+            Self::Database(error) => error.exit_code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing(role) => Some(format!(
+                "check the name, which is case-sensitive; `CREATE ROLE {} LOGIN` creates the role, and `\\password` of \
+                 psql sets its password",
+                quoted(role)
+            )),
+            Self::NotAllowed { .. } => Some(
+                "let the owner of these objects, or a superuser, run the statements, then the same command again"
+                    .into(),
+            ),
+            Self::Database(error) => error.hint(),
+        }
+    }
+
+    fn details(&self) -> Details {
+        match self {
+            Self::NotAllowed { statements, .. } => Details {
+                lines: statements.iter().map(|statement| format!("{statement};")).collect(),
+                ..Details::of(statements)
+            },
+            Self::Missing(_) | Self::Database(_) => Details::default(),
+        }
+    }
+}
+
+/// What a statement is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The backend does not work without it.
+    Needed,
+    /// It takes away what the backend should not have.
+    Excess,
+    /// It is about objects that will be created later.
+    Later,
+}
+
+/// A statement that gives a role what it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RoleChange {
+    pub purpose: Purpose,
+    pub statement: String,
+    /// Whether the role that is logged in may run it.
+    is_allowed: bool,
+}
+
+#[cfg(test)]
+impl RoleChange {
+    /// One that may be run.
+    pub(crate) fn new(purpose: Purpose, statement: &str) -> Self {
+        Self { purpose, statement: statement.to_owned(), is_allowed: true }
+    }
+}
+
+/// What the catalog says of a role.
+#[derive(Debug, Default)]
+pub(crate) struct RoleFacts {
+    /// TARSy's tables that the role may change because it is their owner, a member of the owner, or a superuser.
+    pub owned: Vec<String>,
+    /// The search path with which the role logs in, as the server stores it.
+    pub search_path: String,
+    /// The schemas of TARSy's tables.
+    pub schemas: Vec<String>,
+    /// The statement that lets the role find them.
+    pub set_path: String,
+}
+
+impl RoleFacts {
+    /// The sentence for the operator if the role can change the schema.
+    #[must_use]
+    pub(crate) fn ownership(&self, role: &str) -> Option<String> {
+        let tables = (!self.owned.is_empty()).then(|| self.owned.join(", "))?;
+        Some(format!("`{role}` can change the schema, because it is a superuser, or may act as the owner of {tables}"))
+    }
+
+    /// The sentence for the operator if the role's unqualified names do not lead to the tables.
+    #[must_use]
+    pub(crate) fn wrong_path(&self, role: &str) -> Option<String> {
+        let path = schemas_of(&self.search_path, role);
+        let schema = self.schemas.iter().find(|schema| !path.contains(schema))?;
+        let Self { search_path, set_path, .. } = self;
+        Some(format!(
+            "`{role}` does not find the tables in the schema `{schema}`, because its search path is `{search_path}`; run \
+             `{set_path}`"
+        ))
+    }
+}
+
+/// The schemas of a search path such as `"$user", public`.
+fn schemas_of(path: &str, role: &str) -> Vec<String> {
+    let (mut schemas, mut schema, mut is_quoted) = (Vec::new(), String::new(), false);
+    let mut characters = path.chars().chain([',']).peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' if is_quoted && characters.next_if_eq(&'"').is_some() => schema.push('"'),
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => schemas.push(std::mem::take(&mut schema)),
+            other if other.is_whitespace() && !is_quoted => {}
+            other if is_quoted => schema.push(other),
+            other => schema.extend(other.to_lowercase()),
+        }
+    }
+    schemas.into_iter().map(|schema| if schema == "$user" { role.to_owned() } else { schema }).collect()
+}
+
+/// What the catalog says of a role, or `None` if there is no such role.
+///
+/// # Errors
+/// The database's error.
+pub(crate) async fn facts(connection: &Transaction, role: &str) -> Result<Option<RoleFacts>, DbErr> {
+    let (tables, schemas) = tables(connection);
+    let homes: Vec<String> = connection.namespace().schemas().into_iter().map(str::to_owned).collect();
+    let values: [Value; 4] = [role.into(), tables.into(), schemas.into(), homes.clone().into()];
+    let sql = include_str!("app_role_facts.sql");
+    let found = connection.query_one_raw(Statement::from_sql_and_values(connection.backend(), sql, values)).await?;
+    let facts = |row: sea_orm::QueryResult| {
+        Ok(RoleFacts {
+            owned: row.try_get("", "owned")?,
+            search_path: row.try_get("", "search_path")?,
+            schemas: homes,
+            set_path: row.try_get::<Option<String>>("", "set_path")?.unwrap_or_default(),
+        })
+    };
+    found.map(facts).transpose()
+}
+
+/// The statements that give the role what it lacks, on the tables that exist and on those that are `created` later. The
+/// statements of a role that does not exist are none.
+///
+/// # Errors
+/// The database's error.
+pub(crate) async fn changes(connection: &Transaction, role: &str, created: &[&str]) -> Result<Vec<RoleChange>, DbErr> {
+    let (tables, schemas) = tables(connection);
+    let home = connection.namespace().schemas().first().copied().unwrap_or_default().to_owned();
+    let values: [Value; 5] = [role.into(), tables.into(), schemas.into(), texts(created), home.into()];
+    let sql = include_str!("app_role.sql");
+    let found = connection.query_all_raw(Statement::from_sql_and_values(connection.backend(), sql, values)).await?;
+    let change = |row: &sea_orm::QueryResult| {
+        let purpose: String = row.try_get("", "purpose")?;
+        let purpose = match purpose.as_str() {
+            "needed" => Purpose::Needed,
+            "excess" => Purpose::Excess,
+            _ => Purpose::Later,
+        };
+        let (statement, is_allowed) = (row.try_get("", "statement")?, row.try_get("", "is_allowed")?);
+        Ok(RoleChange { purpose, statement, is_allowed })
+    };
+    found.iter().map(change).collect()
+}
+
+/// As [`changes`], for a role that must exist, and that the role that is logged in may grant everything.
+///
+/// # Errors
+/// [`AppRoleError`].
+pub(crate) async fn plan(connection: &Transaction, role: &str, created: &[&str]) -> Result<Vec<String>, AppRoleError> {
+    let read = || (Verb::Read, format!("the privileges of `{role}`"));
+    if facts(connection, role).await.context(read())?.is_none() {
+        return Err(AppRoleError::Missing(role.to_owned()));
+    }
+    let changes = changes(connection, role, created).await.context(read())?;
+    let (allowed, refused): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.is_allowed);
+    let statements = |changes: Vec<RoleChange>| changes.into_iter().map(|change| change.statement).collect();
+    match refused.is_empty() {
+        true => Ok(statements(allowed)),
+        false => Err(not_allowed(connection, role, statements(refused)).await?),
+    }
+}
+
+/// Gives the role what it lacks, and returns the statements.
+///
+/// # Errors
+/// [`AppRoleError`].
+pub(crate) async fn grant(transaction: &Transaction, role: &str) -> Result<Vec<String>, AppRoleError> {
+    let statements = plan(transaction, role, &[]).await?;
+    for statement in &statements {
+        let action = || (Verb::Run, format!("`{statement}`"));
+        transaction.execute_unprepared(statement).await.context(action())?;
+    }
+    // The server only warns if it grants less than it was asked for.
+    let rest = match statements.is_empty() {
+        true => Vec::new(),
+        false => plan(transaction, role, &[]).await?,
+    };
+    match rest.is_empty() {
+        true => Ok(statements),
+        false => Err(not_allowed(transaction, role, rest).await?),
+    }
+}
+
+async fn not_allowed(
+    connection: &Transaction,
+    role: &str,
+    statements: Vec<String>,
+) -> Result<AppRoleError, DatabaseError> {
+    let by = current_role(connection).await.context((Verb::Read, "the name of the role"))?;
+    Ok(AppRoleError::NotAllowed { role: role.to_owned(), by, statements })
+}
+
+async fn current_role(connection: &Transaction) -> Result<String, DatabaseCause> {
+    Ok(row(connection, "SELECT current_user::text AS name").await?.try_get("", "name")?)
+}
+
+/// TARSy's tables with the ledger, and the schema in which each of them is or would be created.
+fn tables(connection: &Transaction) -> (Vec<String>, Vec<String>) {
+    let tables = Revision::HEAD.tables().into_iter().chain([ledger::TABLE]);
+    let schema = |table: &str| connection.namespace().schema_of(table).unwrap_or_default().to_owned();
+    tables.map(|table| (table.to_owned(), schema(table))).unzip()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_path_is_read_as_the_server_stores_it() {
+        assert_eq!(schemas_of(r#""$user", public"#, "backend"), ["backend", "public"]);
+        assert_eq!(schemas_of(r#""My ""own"", schema", Tarsy"#, "backend"), [r#"My "own", schema"#, "tarsy"]);
+    }
+
+    #[test]
+    fn a_role_that_does_not_find_the_tables_is_told_the_statement() {
+        let facts = |search_path: &str| RoleFacts {
+            search_path: search_path.to_owned(),
+            schemas: vec!["tarsy".to_owned()],
+            set_path: "ALTER ROLE ...".to_owned(),
+            ..RoleFacts::default()
+        };
+        assert_eq!(facts("public, tarsy").wrong_path("backend"), None);
+        assert_eq!(facts("\"$user\"").wrong_path("tarsy"), None);
+        let wrong = facts("public").wrong_path("backend").expect("a sentence");
+        assert!(wrong.ends_with("because its search path is `public`; run `ALTER ROLE ...`"), "{wrong}");
+    }
+}

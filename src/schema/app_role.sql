@@ -1,0 +1,82 @@
+-- What a role lacks that TARSy's backend needs, and how that is granted.
+-- $1: the role; $2, $3: TARSy's tables and their schemas; $4: those of them that will be created; $5: the schema of new tables.
+WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $1),
+tables AS (
+    SELECT t.name, t.schema, c.oid, c.relowner, c.relacl
+    FROM unnest($2::text[], $3::text[]) t (name, schema)
+    LEFT JOIN pg_namespace n ON n.nspname = t.schema
+    LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name AND c.relkind IN ('r', 'p')
+    WHERE c.oid IS NOT NULL OR t.name = ANY ($4::text[])
+),
+-- Those from which a default takes its numbers.
+sequences AS (
+    SELECT DISTINCT s.oid, format('%I.%I', n.nspname, s.relname) AS object
+    FROM tables t
+    JOIN pg_attrdef a ON a.adrelid = t.oid
+    JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
+    JOIN pg_namespace n ON n.oid = s.relnamespace
+    UNION ALL
+    SELECT NULL, format('%I.%I', t.schema, 'events_id_seq') FROM tables t WHERE t.name = 'events' AND t.oid IS NULL
+),
+needed AS (
+    SELECT 1 AS place, 'DATABASE' AS kind, quote_ident(current_database()) AS object, 'CONNECT' AS privilege, 1 AS position,
+           has_database_privilege(r.oid, current_database(), 'CONNECT') AS is_granted,
+           has_database_privilege(current_database(), 'CONNECT WITH GRANT OPTION') AS may_grant
+    FROM role r
+    UNION ALL
+    SELECT 2, 'SCHEMA', quote_ident(n.nspname), 'USAGE', 1, has_schema_privilege(r.oid, n.oid, 'USAGE'),
+           has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION')
+    FROM role r, pg_namespace n
+    WHERE n.nspname IN (SELECT schema FROM tables)
+    UNION ALL
+    SELECT 3, 'TABLE', format('%I.%I', t.schema, t.name), p.name, p.position,
+           coalesce(has_table_privilege(r.oid, t.oid, p.name), pg_has_role(r.oid, current_user, 'USAGE')),
+           coalesce(has_table_privilege(t.oid, p.name || ' WITH GRANT OPTION'), true)
+    FROM role r, tables t,
+         unnest(CASE t.name WHEN 'alembic_version' THEN ARRAY['SELECT']
+                            ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'] END) WITH ORDINALITY p (name, position)
+    UNION ALL
+    SELECT 4, 'SEQUENCE', s.object, 'USAGE', 1,
+           coalesce(has_sequence_privilege(r.oid, s.oid, 'USAGE'), pg_has_role(r.oid, current_user, 'USAGE')),
+           coalesce(has_sequence_privilege(s.oid, 'USAGE WITH GRANT OPTION'), true)
+    FROM role r, sequences s
+),
+lacking AS (
+    SELECT place, kind, object, string_agg(privilege, ', ' ORDER BY position) AS privileges, bool_and(may_grant) AS may_grant
+    FROM needed WHERE NOT is_granted GROUP BY place, kind, object
+),
+-- What the role that runs this will grant on what it creates later. A role that may act as this one needs nothing.
+later AS (
+    SELECT CASE k.type WHEN 'r' THEN 'TABLES' ELSE 'SEQUENCES' END AS kind,
+           string_agg(p.name, ', ' ORDER BY p.position) AS privileges
+    FROM role r,
+         (VALUES ('r', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']), ('S', ARRAY['USAGE'])) k (type, privileges),
+         unnest(k.privileges) WITH ORDINALITY p (name, position)
+    WHERE NOT pg_has_role(r.oid, current_user, 'USAGE')
+      AND NOT EXISTS (
+          SELECT FROM pg_default_acl a
+          LEFT JOIN pg_namespace n ON n.oid = a.defaclnamespace,
+          aclexplode(a.defaclacl) x
+          WHERE a.defaclrole = current_user::regrole AND a.defaclobjtype = k.type::"char"
+            AND (a.defaclnamespace = 0 OR n.nspname = $5) AND x.grantee = r.oid AND x.privilege_type = p.name)
+    GROUP BY k.type
+),
+-- Default privileges of an earlier run are also those of a ledger that is created again.
+excess AS (
+    SELECT format('%I.%I', t.schema, t.name) AS object, string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type) AS privileges,
+           pg_has_role(t.relowner, 'USAGE') AS may_revoke
+    FROM role r, tables t, aclexplode(t.relacl) x
+    WHERE t.name = 'alembic_version' AND x.grantee = r.oid AND t.relowner <> r.oid
+      AND x.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
+    GROUP BY t.schema, t.name, t.relowner
+)
+SELECT place, 'needed' AS purpose, may_grant AS is_allowed,
+       format('GRANT %s ON %s %s TO %I', privileges, kind, string_agg(object, ', ' ORDER BY object), $1) AS statement
+FROM lacking GROUP BY place, kind, privileges, may_grant
+UNION ALL
+SELECT 5, 'excess', may_revoke, format('REVOKE %s ON TABLE %s FROM %I', privileges, object, $1) FROM excess
+UNION ALL
+SELECT 6, 'later', true,
+       format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT %s ON %s TO %I', $5::text, privileges, kind, $1) FROM later
+ORDER BY place, statement

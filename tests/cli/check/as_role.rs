@@ -1,0 +1,97 @@
+//! `check --as-role`: what the role of TARSy's backend lacks.
+
+use crate::support::check::{check, finding, is_found};
+use crate::support::revision::init;
+use crate::support::{Database, Role, Schema, apply, run_at, test};
+
+const NAME: &str = "backend role";
+
+#[apply(test)]
+fn what_a_role_lacks_is_77_with_the_statements_that_grant_it() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let role = Role::new(&database);
+    let name = &role.name;
+    let as_role = |code| check(&database, &["--as-role", name]).expect(code);
+    let (status, detail) = finding(&as_role(77), NAME);
+    assert_eq!(status, "failed");
+    let (title, statements) = detail.split_once('\n').expect("statements");
+    assert!(title.contains("`tarsy-db init --app-role` grants it"), "{title}");
+    // Two of the statements are enough for reading, which the backend does not do alone.
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}"));
+    is_found(&as_role(77), NAME, "failed", "GRANT INSERT, UPDATE, DELETE ON TABLE public.alert_sessions, ");
+    database.execute(statements);
+    is_found(&as_role(0), NAME, "ok", "can read and write all tables");
+    database.execute(&format!("REVOKE USAGE ON SEQUENCE events_id_seq FROM {name}"));
+    is_found(&as_role(77), NAME, "failed", &format!("GRANT USAGE ON SEQUENCE public.events_id_seq TO {name}"));
+    init(&database, &["--app-role", name]).expect(0);
+    is_found(&as_role(0), NAME, "ok", "");
+    database.execute(&format!(
+        "REVOKE USAGE ON SCHEMA public FROM PUBLIC; REVOKE CONNECT ON DATABASE {0} FROM PUBLIC",
+        database.name()
+    ));
+    let (_, detail) = finding(&as_role(77), NAME);
+    let expected = [
+        format!("GRANT CONNECT ON DATABASE {} TO {name};", database.name()),
+        format!("GRANT USAGE ON SCHEMA public TO {name};"),
+    ];
+    assert_eq!(detail.lines().skip(1).collect::<Vec<_>>(), expected);
+}
+
+#[apply(test)]
+fn privileges_of_a_group_count_and_a_reader_can_check_them() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let reader = Role::new(&database);
+    let group = format!("{}_group", database.name());
+    let member = format!("{}_member", database.name());
+    database.execute(&format!(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}; CREATE ROLE {group}; CREATE ROLE {member} IN ROLE {group}",
+        reader.name
+    ));
+    init(&database, &["--app-role", &group]).expect(0);
+    let words = ["check", "--output", "json", "--as-role", &member];
+    is_found(&run_at(&reader.url(), &words).expect(0), NAME, "ok", "");
+    database.execute(&format!("GRANT UPDATE ON alembic_version TO {member}"));
+    is_found(
+        &run_at(&reader.url(), &words).expect(0),
+        NAME,
+        "note",
+        &format!("REVOKE UPDATE ON TABLE public.alembic_version FROM {member}"),
+    );
+    database.execute(&format!("DROP OWNED BY {group}, {member}; DROP ROLE {group}, {member}"));
+}
+
+#[apply(test)]
+fn an_owner_is_noted_and_a_role_or_tables_that_do_not_exist_are_said() {
+    let database = Database::postgresql();
+    is_found(&check(&database, &["--as-role", "No One"]).expect(78), NAME, "failed", "there is no role `No One`");
+    is_found(&check(&database, &["--as-role", "postgres"]).expect(3), NAME, "skipped", "no tables yet");
+    database.create_schema(Schema::Baseline);
+    is_found(&check(&database, &["--as-role", "postgres"]).expect(0), NAME, "note", "can change the schema");
+    let report = check(&database, &[]).json();
+    let names = report["checks"].as_array().expect("a list").iter().map(|check| check["name"].as_str());
+    assert!(names.into_iter().all(|name| name != Some(NAME)));
+}
+
+#[apply(test)]
+fn a_role_that_would_not_find_the_tables_is_warned_of_with_the_statement() {
+    let database = Database::postgresql();
+    let (owner, backend) = (Role::new(&database), format!("{}_backend", database.name()));
+    database.execute(&format!(
+        "CREATE SCHEMA \"Of tarsy\" AUTHORIZATION {0}; ALTER ROLE {0} SET search_path = \"Of tarsy\";
+         CREATE ROLE {backend}",
+        owner.name
+    ));
+    let init = run_at(&owner.url(), &["init", "--to", "head", "--app-role", &backend]).expect(0);
+    let statement = format!("ALTER ROLE {backend} IN DATABASE {} SET search_path = \"Of tarsy\"", database.name());
+    init.tells(&[&format!("`{backend}` does not find the tables in the schema `Of tarsy`"), &statement]);
+    let words = ["check", "--output", "json", "--as-role", &backend];
+    is_found(&run_at(&owner.url(), &words).expect(0), NAME, "warning", &statement);
+    database.execute(&statement);
+    is_found(&run_at(&owner.url(), &words).expect(0), NAME, "ok", "");
+    database.execute(&format!(
+        "ALTER ROLE {backend} IN DATABASE {0} RESET search_path; ALTER DATABASE {0} SET search_path = \"Of tarsy\"",
+        database.name()
+    ));
+    is_found(&run_at(&owner.url(), &words).expect(0), NAME, "ok", "");
+    database.execute(&format!("DROP OWNED BY {backend}; DROP ROLE {backend}"));
+}
