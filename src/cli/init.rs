@@ -25,8 +25,8 @@ pub(crate) struct Init {
 
     /// Give this existing role what TARSy's backend needs, and nothing that changes the schema. PostgreSQL only.
     ///
-    /// The role may then connect, read and write TARSy's tables, use their sequences, and read `alembic_version`. This is
-    /// also granted on tables that the role of the URL creates later. Only what is missing is granted. Such a backend cannot
+    /// The role may then connect, read and write TARSy's tables, use their sequences, and read `alembic_version`. This
+    /// also holds for tables that their owner creates later. Only what is missing is granted. Such a backend cannot
     /// upgrade the schema, so bring it to the backend's revision with `--to`.
     #[arg(long, value_name = "ROLE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) app_role: Option<String>,

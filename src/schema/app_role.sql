@@ -8,6 +8,12 @@ tables AS (
     LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name AND c.relkind IN ('r', 'p')
     WHERE c.oid IS NOT NULL OR t.name = ANY ($4::text[])
 ),
+-- The owner of the tables that an upgrade creates.
+creator AS (
+    SELECT o.oid, o.rolname FROM pg_roles o
+    WHERE o.oid = coalesce((SELECT relowner FROM tables WHERE name = 'alert_sessions'),
+                           (SELECT oid FROM pg_roles WHERE rolname = current_user))
+),
 -- Those from which a default takes its numbers.
 sequences AS (
     SELECT DISTINCT s.oid, format('%I.%I', n.nspname, s.relname) AS object
@@ -31,36 +37,39 @@ needed AS (
     WHERE n.nspname IN (SELECT schema FROM tables)
     UNION ALL
     SELECT 3, 'TABLE', format('%I.%I', t.schema, t.name), p.name, p.position,
-           coalesce(has_table_privilege(r.oid, t.oid, p.name), pg_has_role(r.oid, current_user, 'USAGE')),
+           coalesce(has_table_privilege(r.oid, t.oid, p.name), pg_has_role(r.oid, o.oid, 'USAGE')),
            coalesce(has_table_privilege(t.oid, p.name || ' WITH GRANT OPTION'), true)
-    FROM role r, tables t,
+    FROM role r, creator o, tables t,
          unnest(CASE t.name WHEN 'alembic_version' THEN ARRAY['SELECT']
                             ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'] END) WITH ORDINALITY p (name, position)
     UNION ALL
     SELECT 4, 'SEQUENCE', s.object, 'USAGE', 1,
-           coalesce(has_sequence_privilege(r.oid, s.oid, 'USAGE'), pg_has_role(r.oid, current_user, 'USAGE')),
+           coalesce(has_sequence_privilege(r.oid, s.oid, 'USAGE'), pg_has_role(r.oid, o.oid, 'USAGE')),
            coalesce(has_sequence_privilege(s.oid, 'USAGE WITH GRANT OPTION'), true)
-    FROM role r, sequences s
+    FROM role r, creator o, sequences s
 ),
 lacking AS (
     SELECT place, kind, object, string_agg(privilege, ', ' ORDER BY position) AS privileges, bool_and(may_grant) AS may_grant
     FROM needed WHERE NOT is_granted GROUP BY place, kind, object
 ),
--- What the role that runs this will grant on what it creates later. A role that may act as this one needs nothing.
+-- What is granted on the tables of later revisions, and on all others that their owner creates. A role that may act as the
+-- owner needs nothing.
 later AS (
     SELECT CASE k.type WHEN 'r' THEN 'TABLES' ELSE 'SEQUENCES' END AS kind,
-           string_agg(p.name, ', ' ORDER BY p.position) AS privileges
-    FROM role r,
+           string_agg(p.name, ', ' ORDER BY p.position) AS privileges,
+           CASE WHEN o.rolname <> current_user THEN format('FOR ROLE %I ', o.rolname) ELSE '' END AS for_role,
+           pg_has_role(o.oid, 'USAGE') AS is_allowed
+    FROM role r, creator o,
          (VALUES ('r', ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']), ('S', ARRAY['USAGE'])) k (type, privileges),
          unnest(k.privileges) WITH ORDINALITY p (name, position)
-    WHERE NOT pg_has_role(r.oid, current_user, 'USAGE')
+    WHERE NOT pg_has_role(r.oid, o.oid, 'USAGE')
       AND NOT EXISTS (
           SELECT FROM pg_default_acl a
           LEFT JOIN pg_namespace n ON n.oid = a.defaclnamespace,
           aclexplode(a.defaclacl) x
-          WHERE a.defaclrole = current_user::regrole AND a.defaclobjtype = k.type::"char"
+          WHERE a.defaclrole = o.oid AND a.defaclobjtype = k.type::"char"
             AND (a.defaclnamespace = 0 OR n.nspname = $5) AND x.grantee = r.oid AND x.privilege_type = p.name)
-    GROUP BY k.type
+    GROUP BY k.type, o.oid, o.rolname
 ),
 -- Default privileges of an earlier run are also those of a ledger that is created again.
 excess AS (
@@ -77,6 +86,6 @@ FROM lacking GROUP BY place, kind, privileges, may_grant
 UNION ALL
 SELECT 5, 'excess', may_revoke, format('REVOKE %s ON TABLE %s FROM %I', privileges, object, $1) FROM excess
 UNION ALL
-SELECT 6, 'later', true,
-       format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT %s ON %s TO %I', $5::text, privileges, kind, $1) FROM later
+SELECT 6, 'later', is_allowed,
+       format('ALTER DEFAULT PRIVILEGES %sIN SCHEMA %I GRANT %s ON %s TO %I', for_role, $5::text, privileges, kind, $1) FROM later
 ORDER BY place, statement

@@ -14,7 +14,8 @@ SELECT ARRAY(SELECT t.name
        -- the role that is logged in has one of its own.
        coalesce((SELECT path FROM settings WHERE setrole = r.oid ORDER BY setdatabase DESC LIMIT 1),
                 (SELECT path FROM settings WHERE setrole = 0 ORDER BY setdatabase DESC LIMIT 1),
-                CASE WHEN EXISTS (SELECT FROM settings WHERE setrole = session_user::regrole) THEN p.boot_val
+                CASE WHEN EXISTS (SELECT FROM settings 
+                                    WHERE setrole = (SELECT oid FROM pg_roles WHERE rolname = session_user)) THEN p.boot_val
                      ELSE p.reset_val END) AS search_path,
        format('ALTER ROLE %I IN DATABASE %I SET search_path = %s', $1::text, current_database(),
               (SELECT string_agg(quote_ident(name), ', ' ORDER BY place) FROM unnest($4::text[]) WITH ORDINALITY s (name, place)))

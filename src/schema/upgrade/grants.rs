@@ -19,7 +19,7 @@ pub(crate) async fn statements(connection: &Transaction, plan: &UpgradePlan) -> 
     let sessions = connection.table("alert_sessions");
     let asked = |sql| Statement::from_sql_and_values(DbBackend::Postgres, sql, [Value::from(sessions.clone())]);
     let owner = "SELECT pg_get_userbyid(relowner)::text AS name FROM pg_class
-                 WHERE oid = to_regclass($1) AND relowner <> current_user::regrole";
+                 WHERE oid = to_regclass($1) AND pg_get_userbyid(relowner) <> current_user";
     let owner: Option<String> = match connection.query_one_raw(asked(owner)).await? {
         Some(row) => Some(row.try_get("", "name")?),
         None => None,

@@ -258,3 +258,30 @@ fn another_session_that_grants_at_the_same_moment_is_waited_for() {
     works_without_changing_the_schema(&role);
     other.close();
 }
+
+#[apply(test)]
+fn an_owner_whose_name_needs_quotes_grants_and_a_member_grants_for_it() {
+    let database = Database::postgresql();
+    let backend = Role::new(&database);
+    let (owner, member) = (format!("My \"Owner\" {}", database.name()), format!("{}_member", database.name()));
+    let quoted = format!("\"{}\"", owner.replace('"', "\"\""));
+    database.execute(&format!(
+        "CREATE ROLE {quoted} LOGIN PASSWORD 'owner'; CREATE ROLE {member} LOGIN PASSWORD 'owner' IN ROLE {quoted};
+         GRANT CREATE ON SCHEMA public TO {quoted}"
+    ));
+    let (_, place) = database.url().rsplit_once('@').expect("the URL names a user");
+    let url = |login: &str| format!("postgresql://{login}:owner@{place}");
+    let by_owner = url(&owner.replace(' ', "%20").replace('"', "%22"));
+    run_at(&by_owner, &["init", "--to", "2"]).expect(0);
+    let words = ["init", "--output", "json", "--app-role", &backend.name];
+    let planned = run_at(&url(&member), &[&words[..], &["--dry-run"]].concat()).expect(0);
+    assert_eq!(grants(&run_at(&url(&member), &words).expect(0)), grants(&planned));
+    let default = format!("ALTER DEFAULT PRIVILEGES FOR ROLE {quoted} IN SCHEMA public GRANT USAGE ON SEQUENCES");
+    assert!(grants(&planned).iter().any(|statement| statement.starts_with(&default)), "{:?}", grants(&planned));
+    for url in [&by_owner, &url(&member)] {
+        assert_eq!(grants(&run_at(url, &words).expect(0)), [""; 0]);
+    }
+    run_at(&by_owner, &["init", "--to", "head"]).expect(0);
+    works_without_changing_the_schema(&backend);
+    database.execute(&format!("DROP OWNED BY {quoted}, {member}; DROP ROLE {member}, {quoted}"));
+}
