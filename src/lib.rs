@@ -23,6 +23,7 @@
 //! | [`exit_code`] | the exit codes and their meaning |
 //! | [`progress`] | progress of long work: bars, log lines or nothing |
 //! | [`mod@format`] | counts, sizes, percentages, durations, times and I/O errors as text |
+//! | [`memory`] | what the allocator does with freed memory |
 //! | [`mutex`] | locks for data that a panic cannot leave inconsistent |
 //! | [`visible`] | escapes control characters |
 
@@ -39,6 +40,7 @@ mod fs;
 mod history;
 mod interrupt;
 mod logging;
+mod memory;
 mod metrics;
 mod mutex;
 mod output;

@@ -30,6 +30,7 @@ use crate::history::retention::plan::RetentionPlan;
 use crate::history::retention::selection::Precision;
 use crate::history::{space, vacuum};
 use crate::interrupt::Interrupt;
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::output::{Block, Report};
 use crate::progress::{Amount, Phase};
@@ -67,6 +68,9 @@ pub(crate) async fn prune(
     metrics: &mut Option<Metrics>,
 ) -> Result<Report, Error> {
     let started = Instant::now();
+    if arguments.archive.is_some() {
+        memory::use_one_heap();
+    }
     let request = Request::new(arguments, settings, context.now)?;
     let url = &settings.database.value;
     let summary = PruneSummary::new(url, &request.policy, request.event_policy.as_ref(), arguments.dry_run);
