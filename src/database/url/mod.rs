@@ -137,7 +137,7 @@ impl fmt::Display for DatabaseUrl {
 fn surroundings(text: &str) -> Option<&'static str> {
     if text.starts_with('\u{feff}') {
         Some("a byte order mark before it")
-    } else if text.starts_with(['"', '\'']) || text.ends_with(['"', '\'']) {
+    } else if text.starts_with(['"', '\'']) {
         Some("quotes around it")
     } else if text.trim() != text {
         Some("blanks or line ends around it")
