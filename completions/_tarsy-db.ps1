@@ -22,6 +22,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
     $completions = @(switch ($command) {
         'tarsy-db' {
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
+            [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`')
@@ -46,13 +47,16 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
         }
         'tarsy-db;init' {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'The revision to upgrade to: `head`, `baseline`, an id or its beginning, or a number from 1 to 23 [env: TARSY_DB_SCHEMA] [default: baseline]')
+            [CompletionResult]::new('--app-role', '--app-role', [CompletionResultType]::ParameterName, 'Give this existing role what TARSy''s backend needs, and nothing that changes the schema. PostgreSQL only')
             [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'First wait up to this long until the database is usable [default with the flag: 5m]')
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a lock that another session or program holds')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
+            [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'The format of the log lines on standard error')
+            [CompletionResult]::new('--create-database', '--create-database', [CompletionResultType]::ParameterName, 'First create the database of the URL if it does not exist, with the encoding UTF8')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Print what would be done and change nothing')
             [CompletionResult]::new('--sql', '--sql', [CompletionResultType]::ParameterName, 'Print the SQL that would be run and change nothing')
             [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Fail with exit code 5 if the schema is newer than the revisions that this version knows')
@@ -72,6 +76,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--max-attempts', '--max-attempts', [CompletionResultType]::ParameterName, 'Give up after this many attempts')
             [CompletionResult]::new('--max-interval', '--max-interval', [CompletionResultType]::ParameterName, 'The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
+            [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`')
@@ -88,7 +93,9 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             break
         }
         'tarsy-db;check' {
+            [CompletionResult]::new('--as-role', '--as-role', [CompletionResultType]::ParameterName, 'Also check whether this role has what TARSy''s backend needs. PostgreSQL only')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
+            [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`')
@@ -108,6 +115,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
         }
         'tarsy-db;info' {
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
+            [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`')
@@ -136,8 +144,9 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--batch-time', '--batch-time', [CompletionResultType]::ParameterName, 'The target duration of a batch [default: adapts to concurrent load]')
             [CompletionResult]::new('--metrics-file', '--metrics-file', [CompletionResultType]::ParameterName, 'Write metrics of the run to this file, for the textfile collector of Prometheus''s node exporter')
             [CompletionResult]::new('--max-duration', '--max-duration', [CompletionResultType]::ParameterName, 'Stop after this long, once the current batch is done, at most 10s later [default: no limit]')
-            [CompletionResult]::new('--retry-for', '--retry-for', [CompletionResultType]::ParameterName, 'How long to retry when the connection is lost, or the database is busy or read-only')
+            [CompletionResult]::new('--retry-for', '--retry-for', [CompletionResultType]::ParameterName, 'How long to retry when the database cannot be reached, the connection is lost, or the database is busy or read-only')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
+            [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`')
@@ -172,6 +181,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a lock that another session or program holds')
             [CompletionResult]::new('--ignore', '--ignore', [CompletionResultType]::ParameterName, 'Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks; may be repeated')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
+            [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`')
@@ -194,6 +204,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
         }
         'tarsy-db;completions' {
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
+            [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`')

@@ -71,13 +71,17 @@ _tarsy__db() {
 
     case "${cmd}" in
         tarsy__db)
-            opts="-q -v -h -V --database-url --config --output --color --quiet --verbose --log-format --help --version init wait check info prune migrate-sqlite-to-postgres completions help"
+            opts="-q -v -h -V --database-url --direct-url --config --output --color --quiet --verbose --log-format --help --version init wait check info prune migrate-sqlite-to-postgres completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -105,13 +109,21 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__check)
-            opts="-q -v -h -V --fix --deep --fail-if-overdue --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --fix --deep --fail-if-overdue --as-role --database-url --direct-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --as-role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -139,13 +151,17 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__completions)
-            opts="-q -v -h -V --database-url --config --output --color --quiet --verbose --log-format --help --version bash elvish fish powershell zsh"
+            opts="-q -v -h -V --database-url --direct-url --config --output --color --quiet --verbose --log-format --help --version bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -299,13 +315,17 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__info)
-            opts="-q -v -h -V --exact --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --exact --database-url --direct-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -333,13 +353,17 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__init)
-            opts="-q -v -h -V --to --dry-run --sql --wait --lock-timeout --strict --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --to --app-role --create-database --dry-run --sql --wait --lock-timeout --strict --database-url --direct-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --app-role)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -352,6 +376,10 @@ _tarsy__db() {
                     return 0
                     ;;
                 --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -379,7 +407,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__migrate__subcmd__sqlite__subcmd__to__subcmd__postgres)
-            opts="-q -v -h -V --from --to --append --verify --check-only --dry-run --verify-only --on --report --accept-damage --show-values --toast --lock-timeout --ignore --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --from --to --append --verify --check-only --dry-run --verify-only --on --report --accept-damage --show-values --toast --lock-timeout --ignore --database-url --direct-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -421,6 +449,10 @@ _tarsy__db() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --direct-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -445,7 +477,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__prune)
-            opts="-y -q -v -h -V --older-than --before --now --status --alert-type --agent-type --events --orphans --dry-run --exact --kept-file --yes --include-active --max-share --archive --compress --batch-time --vacuum --metrics-file --max-duration --retry-for --fail-if-remaining --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-y -q -v -h -V --older-than --before --now --status --alert-type --agent-type --events --orphans --dry-run --exact --kept-file --yes --include-active --max-share --archive --compress --batch-time --vacuum --metrics-file --max-duration --retry-for --fail-if-remaining --database-url --direct-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -507,6 +539,10 @@ _tarsy__db() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --direct-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -531,7 +567,7 @@ _tarsy__db() {
             return 0
             ;;
         tarsy__db__subcmd__wait)
-            opts="-q -v -h -V --for --timeout --max-attempts --max-interval --retry-all --database-url --config --output --color --quiet --verbose --log-format --help --version"
+            opts="-q -v -h -V --for --timeout --max-attempts --max-interval --retry-all --database-url --direct-url --config --output --color --quiet --verbose --log-format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -554,6 +590,10 @@ _tarsy__db() {
                     return 0
                     ;;
                 --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --direct-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

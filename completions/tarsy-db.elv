@@ -19,6 +19,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
     var completions = [
         &'tarsy-db'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'
             cand --config 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]'
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`'
@@ -42,13 +43,16 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
         }
         &'tarsy-db;init'= {
             cand --to 'The revision to upgrade to: `head`, `baseline`, an id or its beginning, or a number from 1 to 23 [env: TARSY_DB_SCHEMA] [default: baseline]'
+            cand --app-role 'Give this existing role what TARSy''s backend needs, and nothing that changes the schema. PostgreSQL only'
             cand --wait 'First wait up to this long until the database is usable [default with the flag: 5m]'
             cand --lock-timeout 'How long to wait for a lock that another session or program holds'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'
             cand --config 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]'
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`'
             cand --log-format 'The format of the log lines on standard error'
+            cand --create-database 'First create the database of the URL if it does not exist, with the encoding UTF8'
             cand --dry-run 'Print what would be done and change nothing'
             cand --sql 'Print the SQL that would be run and change nothing'
             cand --strict 'Fail with exit code 5 if the schema is newer than the revisions that this version knows'
@@ -67,6 +71,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --max-attempts 'Give up after this many attempts'
             cand --max-interval 'The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'
             cand --config 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]'
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`'
@@ -82,7 +87,9 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --version 'Print version'
         }
         &'tarsy-db;check'= {
+            cand --as-role 'Also check whether this role has what TARSy''s backend needs. PostgreSQL only'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'
             cand --config 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]'
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`'
@@ -101,6 +108,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
         }
         &'tarsy-db;info'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'
             cand --config 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]'
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`'
@@ -128,8 +136,9 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --batch-time 'The target duration of a batch [default: adapts to concurrent load]'
             cand --metrics-file 'Write metrics of the run to this file, for the textfile collector of Prometheus''s node exporter'
             cand --max-duration 'Stop after this long, once the current batch is done, at most 10s later [default: no limit]'
-            cand --retry-for 'How long to retry when the connection is lost, or the database is busy or read-only'
+            cand --retry-for 'How long to retry when the database cannot be reached, the connection is lost, or the database is busy or read-only'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'
             cand --config 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]'
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`'
@@ -163,6 +172,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --lock-timeout 'How long to wait for a lock that another session or program holds'
             cand --ignore 'Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks; may be repeated'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'
             cand --config 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]'
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`'
@@ -184,6 +194,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
         }
         &'tarsy-db;completions'= {
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
+            cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'
             cand --config 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]'
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`'

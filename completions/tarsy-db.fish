@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_tarsy_db_global_optspecs
-    string join \n database-url= config= output= color= q/quiet v/verbose log-format= h/help V/version
+    string join \n database-url= direct-url= config= output= color= q/quiet v/verbose log-format= h/help V/version
 end
 
 function __fish_tarsy_db_needs_command
@@ -25,6 +25,7 @@ function __fish_tarsy_db_using_subcommand
 end
 
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
@@ -46,9 +47,11 @@ complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "migrate-sqlite-to
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "completions" -d 'Print the completions for a shell to standard output'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l to -d 'The revision to upgrade to: `head`, `baseline`, an id or its beginning, or a number from 1 to 23 [env: TARSY_DB_SCHEMA] [default: baseline]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l app-role -d 'Give this existing role what TARSy\'s backend needs, and nothing that changes the schema. PostgreSQL only' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l wait -d 'First wait up to this long until the database is usable [default with the flag: 5m]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l lock-timeout -d 'How long to wait for a lock that another session or program holds' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
@@ -57,6 +60,7 @@ always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
 json\t'One JSON object per line'"
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l create-database -d 'First create the database of the URL if it does not exist, with the encoding UTF8'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l dry-run -d 'Print what would be done and change nothing'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l sql -d 'Print the SQL that would be run and change nothing'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l strict -d 'Fail with exit code 5 if the schema is newer than the revisions that this version knows'
@@ -71,6 +75,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l timeout -d 'G
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l max-attempts -d 'Give up after this many attempts' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l max-interval -d 'The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
@@ -84,7 +89,9 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s q -l quiet -d
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s V -l version -d 'Print version'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l as-role -d 'Also check whether this role has what TARSy\'s backend needs. PostgreSQL only' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
@@ -101,6 +108,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s v -l verbose
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
@@ -126,8 +134,9 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l archive -d '
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l batch-time -d 'The target duration of a batch [default: adapts to concurrent load]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l metrics-file -d 'Write metrics of the run to this file, for the textfile collector of Prometheus\'s node exporter' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l max-duration -d 'Stop after this long, once the current batch is done, at most 10s later [default: no limit]' -r
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l retry-for -d 'How long to retry when the connection is lost, or the database is busy or read-only' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l retry-for -d 'How long to retry when the database cannot be reached, the connection is lost, or the database is busy or read-only' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
@@ -182,6 +191,7 @@ keep\t'The server\'s own setting'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l lock-timeout -d 'How long to wait for a lock that another session or program holds' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l ignore -d 'Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks; may be repeated' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
@@ -201,6 +211,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-post
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"

@@ -130,7 +130,9 @@ mod tests {
         let error = relayed::answer(ErrorClass::ShuttingDown, "gone");
         for (after, is_kept) in [(&b""[..], true), (b"Z\0\0\0\x05I", false), (b"Z\0\0", false)] {
             let mut place = Place::default();
-            [&b"C\0\0\0\x08SET\0"[..], &error, after].into_iter().for_each(|bytes| place.advance(bytes));
+            for bytes in [&b"C\0\0\0\x08SET\0"[..], &error, after] {
+                place.advance(bytes);
+            }
             let kept = place.last_error().is_some_and(|cause| cause.message == "gone");
             assert_eq!(kept, is_kept, "{after:?}");
         }
