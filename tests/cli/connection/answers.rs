@@ -46,7 +46,8 @@ fn a_missing_file_and_a_missing_database_have_hints_of_their_own() {
     let server = Database::postgresql();
     let url = server.url().replace(server.name(), "no_such_database");
     let missing = run_at(&url, &["info"]).expect(78).stderr;
-    assert!(missing.contains("hint: check the database name in the URL; `createdb NAME` creates"), "{missing}");
+    let hint = "hint: check the database name in the URL; `tarsy-db init --create-database` creates";
+    assert!(missing.contains(hint), "{missing}");
 }
 
 const OTHER_PROGRAM: &str = "is another program than PostgreSQL listening on this host and port?";
