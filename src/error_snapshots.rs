@@ -642,8 +642,20 @@ fn every_failure_of_a_database() {
         StartingUp => [database(cause(ErrorClass::StartingUp))],
         ShuttingDown => [database(cause(ErrorClass::ShuttingDown))],
         InRecovery => [database(cause(ErrorClass::InRecovery))],
-        Standby => [database(cause(ErrorClass::Standby))],
-        ReadOnly => [database(cause(ErrorClass::ReadOnly))],
+        Standby => [
+            database(cause(ErrorClass::Standby)),
+            database(DatabaseCause::new(
+                ErrorClass::Standby,
+                "the server is a standby and accepts no writes; the URL names other hosts",
+            )),
+        ],
+        ReadOnly => [
+            database(cause(ErrorClass::ReadOnly)),
+            database(DatabaseCause::new(
+                ErrorClass::ReadOnly,
+                "its sessions are read-only, and `target_session_attrs=read-write`",
+            )),
+        ],
         TooManyConnections => [
             database(cause(ErrorClass::TooManyConnections)),
             database(DatabaseCause::new(ErrorClass::TooManyConnections, "too many connections for role \"tarsy\"")),

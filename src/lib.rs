@@ -68,6 +68,7 @@ pub mod internals {
     pub use crate::history::vacuum::freed::Freed;
     pub use crate::history::vacuum::vacuum;
     pub use crate::progress::{Amount, Meter, Phase, Progress, Silence};
+    pub use crate::schema::expected::record;
     pub use crate::schema::read::schema as read_schema;
     pub use crate::schema::upgrade::upgrade;
     pub use crate::settings::{Environment, Flags, KEYS, Settings};

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`watchdog`] | detects a server that stopped responding, and ends this process's sessions there |
 //! | [`read_transaction`] | short read transactions with limits |
+//! | [`writable`] | whether a server accepts writes |
 //! | [`connection`] | connections to both backends |
 //! | [`transaction`] | statements in transactions whose settings end with them |
 //! | [`session`] | a transaction of a connection of the pool on PostgreSQL |
@@ -39,3 +40,4 @@ pub(crate) mod sqlite_value;
 pub(crate) mod transaction;
 pub(crate) mod url;
 pub(crate) mod watchdog;
+pub(crate) mod writable;

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A column's type. A type that no TARSy column has keeps its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub enum ColumnKind {
     /// A text type, with its limit in characters.
     Text(TextName, Option<usize>),
@@ -73,6 +76,18 @@ impl ColumnKind {
             Self::Text(text, Some(255)) => Self::Text(text, None),
             other => other,
         }
+    }
+}
+
+impl From<String> for ColumnKind {
+    fn from(name: String) -> Self {
+        Self::of(&name)
+    }
+}
+
+impl From<ColumnKind> for String {
+    fn from(kind: ColumnKind) -> Self {
+        kind.to_string()
     }
 }
 

@@ -10,27 +10,31 @@ use super::early::{self, EarlyColumn};
 use super::model::Schema;
 use super::privilege::require_temporary;
 use super::read::{postgresql, sqlite};
+use super::recorded;
 use crate::database::connection::Connection;
-use crate::database::connection::require_primary;
 use crate::database::failure::DatabaseCause;
 use crate::database::mark;
 use crate::database::transaction::{SearchPath, Transaction};
+use crate::database::writable::is_standby;
 
 /// Replays all migrations up to the last of the `wanted` revisions, and reads the schema after each of those: TARSy's
 /// tables without the ledger.
 ///
 /// On SQLite the replay runs in memory. On PostgreSQL it runs with temporary tables in a transaction that is rolled
-/// back; the role needs only `TEMPORARY` on the database, but the server must be writable.
+/// back; the role needs only `TEMPORARY` on the database. A standby has no temporary tables, so there the schemas are
+/// those that another server recorded.
 ///
 /// # Errors
-/// [`crate::database::failure::ErrorClass::Standby`], [`crate::database::failure::ErrorClass::Privilege`], or the
-/// database's error.
+/// [`crate::database::failure::ErrorClass::Privilege`], or the database's error.
 pub(crate) async fn replay(
     connection: &Connection,
     wanted: &BTreeSet<Revision>,
 ) -> Result<BTreeMap<Revision, Schema>, DatabaseCause> {
     let last = wanted.last().copied().unwrap_or(Revision::BASELINE);
     let mut schemas = BTreeMap::new();
+    if is_standby(connection).await? {
+        return Ok(recorded::schemas(wanted));
+    }
     if connection.backend() == DbBackend::Postgres {
         let transaction = begin_temporary(connection).await?;
         for revision in last.since(None) {
@@ -64,13 +68,18 @@ pub(crate) async fn replay_with_early(
     Ok(expected)
 }
 
-/// Begins a transaction in which unqualified names are those of temporary tables. The caller rolls it back.
+/// The text of the file with the recorded schemas, from a replay on this server.
+///
+/// # Errors
+/// The database's error.
+pub async fn record(connection: &Connection) -> Result<String, DatabaseCause> {
+    Ok(recorded::text(&replay(connection, &Revision::all().collect()).await?))
+}
+
+/// Begins a transaction in which unqualified names are those of temporary tables, which a standby does not have. The
+/// caller rolls it back.
 pub(crate) async fn begin_temporary(connection: &Connection) -> Result<Transaction, DatabaseCause> {
-    let may_create = async |reading: &Transaction| {
-        require_primary(reading).await?;
-        require_temporary(reading).await
-    };
-    connection.reading(may_create).await?;
+    connection.reading(async |reading| require_temporary(reading).await).await?;
     let set_up = format!("SET TRANSACTION READ WRITE; {}", mark::transaction());
     Ok(connection.begin_reading(SearchPath::Temporary, &set_up).await?)
 }

@@ -1,7 +1,7 @@
 //! The schema of a database, the schema that a revision should have, and the difference.
 //!
-//! The expected schema is not written down: [`expected`] replays the migrations, and the same code reads the result and
-//! the live database.
+//! The expected schema is not written down by hand: [`expected`] replays the migrations, and the same code reads the
+//! result and the live database. A standby cannot replay anything: for it [`recorded`] has what a replay found.
 //!
 //! | module | what it is for |
 //! |---|---|
@@ -11,6 +11,7 @@
 //! | [`variant`] | the legitimate variants of a revision, and the best match |
 //! | [`expected`] | the schema that a revision should have |
 //! | [`app_role`] | the role of TARSy's backend where another role owns the tables |
+//! | [`recorded`] | the schemas of all revisions as a replay on PostgreSQL found them |
 //! | [`drift`] | the error for tables that do not match their revision; `diff` finds the differences |
 //! | [`diff`] | the differences between two schemas |
 //! | [`repair`] | repairs while the backend works: indexes and sequences |
@@ -41,6 +42,7 @@ pub(crate) mod model;
 pub(crate) mod parent_index;
 pub(crate) mod privilege;
 pub(crate) mod read;
+pub(crate) mod recorded;
 pub(crate) mod repair;
 pub(crate) mod row_policy;
 pub(crate) mod sequence;

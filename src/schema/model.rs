@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::column_kind::ColumnKind;
 
 /// The tables of a database.
@@ -23,9 +25,10 @@ impl Schema {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Its schema on PostgreSQL.
+    #[serde(skip)]
     pub schema: Option<String>,
     /// By name; their order differs between databases of the same revision and has no meaning.
     pub columns: BTreeMap<String, Column>,
@@ -37,6 +40,7 @@ pub struct Table {
     /// equal.
     pub foreign_keys: Vec<ForeignKey>,
     /// Foreign keys that may exist or not. Empty in a schema that was read.
+    #[serde(skip)]
     pub optional_foreign_keys: Vec<ForeignKey>,
     /// Whether it is UNLOGGED, so that a crash of the server empties it.
     pub is_unlogged: bool,
@@ -46,7 +50,7 @@ pub struct Table {
     pub checks: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     pub kind: ColumnKind,
     pub nullable: bool,
@@ -54,7 +58,7 @@ pub struct Column {
     pub default: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
     /// Columns or expressions, in order.
     pub columns: Vec<String>,
@@ -69,7 +73,8 @@ pub struct Index {
 }
 
 /// An access method, in PostgreSQL's terms; SQLite has only b-trees.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub enum IndexMethod {
     /// The method of all TARSy indexes but one.
     BTree,
@@ -84,6 +89,12 @@ pub enum IndexMethod {
 impl From<String> for IndexMethod {
     fn from(name: String) -> Self {
         [Self::BTree, Self::Hash, Self::Gin].into_iter().find(|known| known.name() == name).unwrap_or(Self::Other(name))
+    }
+}
+
+impl From<IndexMethod> for String {
+    fn from(method: IndexMethod) -> Self {
+        method.to_string()
     }
 }
 
@@ -105,7 +116,8 @@ impl fmt::Display for IndexMethod {
 }
 
 /// The action of a foreign key when the referenced row is deleted or its key changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ForeignKeyAction {
     /// Refused at the end of the statement or the transaction.
     NoAction,
@@ -145,13 +157,14 @@ impl fmt::Display for ForeignKeyAction {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForeignKey {
     /// The constraint's name; most of SQLite's have none.
     pub name: Option<String>,
     pub columns: Vec<String>,
     pub referenced_table: String,
     /// The referenced table in SQL: with quotes, and on PostgreSQL with its schema.
+    #[serde(skip)]
     pub referenced_place: String,
     /// The operators that compare the columns, in SQL with their schemas. Empty on SQLite, and where they or the types
     /// of the columns are not PostgreSQL's own: the owner of a type may have planted a cast that comparing would run.

@@ -4,6 +4,7 @@ use super::finding::Finding;
 use super::schema::closest;
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
+use crate::database::writable::require_primary;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
 use crate::schema::lock::RepairLock;
@@ -46,7 +47,11 @@ async fn plan(connection: &Connection) -> Result<RepairPlan, DatabaseCause> {
     let closest = closest(connection, &state, &found).await?;
     let differences = closest.map(|(_, closest)| closest.differences).unwrap_or_default();
     let repairs = differences.into_iter().filter_map(|difference| difference.repair);
-    Ok(RepairPlan::Repairs(connection.reading(async |reading| repair::plan(reading, repairs).await).await?))
+    let repairs = connection.reading(async |reading| repair::plan(reading, repairs).await).await?;
+    if !repairs.is_empty() {
+        require_primary(connection).await?;
+    }
+    Ok(RepairPlan::Repairs(repairs))
 }
 
 /// Applies each repair; returns what was done, or why it failed.

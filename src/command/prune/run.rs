@@ -16,12 +16,12 @@ use super::request::Request;
 use super::summary::{FreedSummary, PruneSummary};
 use crate::cli::prune::Prune;
 use crate::command::context::Context;
-use crate::database::connection;
 use crate::database::failure::{ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::database::sqlite_file::wal_of;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
+use crate::database::writable::require_writable;
 use crate::error::Error;
 use crate::history::archive::compression::Compression;
 use crate::history::archive::location;
@@ -73,7 +73,6 @@ pub(crate) async fn prune(
     }
     let request = Request::new(arguments, settings, context.now)?;
     let url = &settings.database.value;
-    let summary = PruneSummary::new(url, &request.policy, request.event_policy.as_ref(), arguments.dry_run);
     if let Some(path) = &arguments.kept_file {
         kept_file::refuse_existing(path)?;
     }
@@ -82,7 +81,10 @@ pub(crate) async fn prune(
     }
     let deadline = arguments.max_duration.and_then(|limit| started.checked_add(limit));
     let bounds = Bounds { interrupt, watch, deadline };
-    let Some(history) = interrupt.or(prepare(&request, started, &bounds)).await?? else {
+    let prepared = interrupt.or(prepare(&request, started, &bounds)).await??;
+    // From here on the URL is shown with the host that was reached.
+    let summary = PruneSummary::new(url, &request.policy, request.event_policy.as_ref(), arguments.dry_run);
+    let Some(history) = prepared else {
         *metrics = None;
         return Ok(left_to_another(url, summary));
     };
@@ -151,14 +153,7 @@ impl PruneRun<'_> {
     async fn remove(&mut self) -> Result<(Vec<Block>, Ending), Error> {
         self.take_in_plan();
         let action = (Verb::Remove, "old sessions");
-        let look = async {
-            Ok(self
-                .history
-                .connection
-                .reading(async |reading| connection::require_writable(reading).await)
-                .await
-                .context(action)?)
-        };
+        let look = async { Ok(require_writable(&self.history.connection).await.context(action)?) };
         self.bounds.over(action, look).await?;
         self.bounds.over(action, self.history.refuse_pathless_functions()).await?;
         self.bounds.over(action, self.history.refuse_tables_without_rowid()).await?;

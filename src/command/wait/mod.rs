@@ -21,6 +21,7 @@ use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::readiness;
 use crate::database::url::{self, DatabaseUrl};
+use crate::database::writable;
 use crate::error::Error;
 use crate::format::{self, counted};
 use crate::output::{Block, Report};
@@ -247,7 +248,7 @@ async fn require_writable(connection: &Connection) -> Result<(), DatabaseCause> 
         connection.execute_alone("ROLLBACK").await?;
         return Ok(());
     }
-    connection.reading(async |reading| connection::require_writable(reading).await).await
+    writable::require_writable(connection).await
 }
 
 #[cfg(test)]

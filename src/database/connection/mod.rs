@@ -9,7 +9,6 @@
 //! | [`relay`] | copies what driver and server say to each other |
 //! | [`server`] | connects to a server and logs in, as libpq does |
 //! | [`startup`] | the start-up message, with the settings of a session |
-//! | [`writable`] | whether a server accepts writes |
 //! | [`own_sessions`] | the sessions of a server in which this program works |
 //! | [`query`] | queries without parameters |
 //! | [`error`] | a connection that could not be opened |
@@ -26,7 +25,6 @@ mod relay;
 mod server;
 mod sqlite;
 mod startup;
-mod writable;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,7 +43,6 @@ pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
 pub(crate) use self::postgresql::open_single;
 pub(crate) use self::query::{row, rows};
 pub use self::sqlite::Access;
-pub(crate) use self::writable::{require_primary, require_writable};
 
 use self::bridge::Bridge;
 use self::own::OwnConnection;
@@ -86,6 +83,7 @@ pub struct Connection {
     /// The value of [`CLIENT`] in sessions that no other client gets. There statements may have names on the server, which
     /// then parses and plans them once.
     of_client: Option<Arc<str>>,
+    may_find_primary: bool,
     /// The way of the pool's connections to the server.
     _bridge: Option<Arc<Bridge>>,
 }
@@ -101,6 +99,7 @@ impl Connection {
             answers: Arc::default(),
             sessions: Arc::new(OwnSessions::of(limits.most)),
             of_client: None,
+            may_find_primary: false,
             _bridge: None,
         }
     }
@@ -144,6 +143,12 @@ impl Connection {
     #[must_use]
     pub(crate) fn limits(&self) -> PoolLimits {
         self.limits
+    }
+
+    /// Whether `target_session_attrs` would find the primary among the hosts of the URL, if this one is not it.
+    #[must_use]
+    pub(crate) fn may_find_primary(&self) -> bool {
+        self.may_find_primary
     }
 
     /// Whether this many connections may be open at the same time.
@@ -394,8 +399,12 @@ async fn open_as(
     // The future is large and part of its caller's: without the box the stack of a debug build overflows.
     let opened = Box::pin(open_postgresql(address, pool, of_client.as_deref())).await;
     let (opened, bridge) = opened.map_err(refused)?;
-    let connection =
-        Connection { of_client, _bridge: Some(Arc::new(bridge)), ..Connection::new(opened, pool, lock_timeout) };
+    let connection = Connection {
+        of_client,
+        may_find_primary: address.may_find_primary(),
+        _bridge: Some(Arc::new(bridge)),
+        ..Connection::new(opened, pool, lock_timeout)
+    };
     first_answer(address, &connection).await.map_err(refused)?;
     Ok(connection)
 }

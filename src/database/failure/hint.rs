@@ -7,6 +7,16 @@ use super::sqlite::TEMPORARY_FILES;
 /// What PgBouncer reports where it has no session on the server.
 const POOLER_WITHOUT_SESSION: [&str; 3] = ["query_wait_timeout", "server login has been failing", "(server down)"];
 
+/// What a message says if another host of the URL may be the primary.
+pub(crate) const OTHER_HOSTS: &str = "the URL names other hosts";
+
+/// What the operator can do about it.
+pub(crate) const FIND_PRIMARY: &str =
+    "add `target_session_attrs=read-write` to the URL, so that the host that is the primary is chosen";
+
+/// What a message says if a host was reached that is not the primary.
+const NOT_PRIMARY: [&str; 2] = ["`target_session_attrs=read-write`", "`target_session_attrs=primary`"];
+
 impl DatabaseCause {
     /// What the operator can do about it.
     #[must_use]
@@ -16,6 +26,10 @@ impl DatabaseCause {
 
     fn hint_of_class(&self) -> Option<&'static str> {
         Some(match self.class {
+            // The other hosts may have failed in another way.
+            class if class.is_transient() && self.is_without_primary() => {
+                "run `tarsy-db wait`, which tries all hosts until one is the primary, then the same command again"
+            }
             ErrorClass::Refused => {
                 "check that the server is running and that host and port are right, or run `tarsy-db wait` first"
             }
@@ -64,6 +78,7 @@ impl DatabaseCause {
                 "use a host name that the certificate was issued for, or give the server a certificate for this one"
             }
             ErrorClass::Certificate => "give the server a certificate for this host name that a CA has signed",
+            ErrorClass::Standby if self.message.contains(OTHER_HOSTS) => FIND_PRIMARY,
             ErrorClass::Standby => "connect to the primary",
             ErrorClass::ReadOnly => {
                 "connect to the primary, or reset `default_transaction_read_only` of the role or the database"
@@ -134,6 +149,9 @@ impl DatabaseCause {
     #[must_use]
     pub(crate) fn hint_after_waiting(&self) -> Option<String> {
         match self.class {
+            class if class.is_transient() && self.is_without_primary() => {
+                Some("check why no host of the URL is a primary that accepts writes".to_owned())
+            }
             ErrorClass::Refused => Some("check that the server is running and that host and port are right".to_owned()),
             ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_pooler() => None,
             _ => self.hint(),
@@ -143,5 +161,9 @@ impl DatabaseCause {
     /// Whether a pooler reports that it has no session on the server.
     fn is_of_pooler(&self) -> bool {
         POOLER_WITHOUT_SESSION.iter().any(|words| self.message.contains(words))
+    }
+
+    fn is_without_primary(&self) -> bool {
+        NOT_PRIMARY.iter().any(|asked| self.message.contains(asked))
     }
 }

@@ -225,6 +225,11 @@ impl PostgresqlAddress {
         (0..count).map(place).collect()
     }
 
+    /// Whether several hosts are named and the first that answers will do, although another one may be the primary.
+    pub(crate) fn may_find_primary(&self) -> bool {
+        !matches!(self.target, TargetServer::ReadWrite | TargetServer::Primary) && self.places().len() > 1
+    }
+
     /// Records what was reached.
     pub(crate) fn set_reached(&self, reached: Reached) {
         *lock(&self.reached) = Some(reached);

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::freed::{Freed, FreedPart};
-use crate::database::connection::{Connection, require_primary};
+use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
+use crate::database::writable::require_primary;
 use crate::history::space::postgresql::{TableSpace, tables};
 use crate::schema::model::Schema;
 
@@ -21,7 +22,7 @@ pub(super) async fn vacuum(connection: &Connection, schema: &Schema) -> Result<F
     let look = (Verb::Measure, "the reclaimable space");
     let before = connection.reading(async |reading| tables(reading, schema).await).await.context(look)?;
     let (permitted, forbidden): (Vec<_>, Vec<_>) = before.into_iter().partition(|table| table.may_vacuum);
-    connection.reading(async |reading| require_primary(reading).await).await.context((Verb::Vacuum, "the tables"))?;
+    require_primary(connection).await.context((Verb::Vacuum, "the tables"))?;
     let not_analyzed = match permitted.is_empty() {
         true => Vec::new(),
         false => vacuum_each(connection, &permitted).await?,

@@ -26,9 +26,9 @@ use super::lock::{self, Locked};
 use super::state::SchemaState;
 use super::{app_role, diff, read, row_policy};
 use crate::database::connection::Connection;
-use crate::database::connection::require_writable;
 use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::transaction::{SearchPath, Transaction};
+use crate::database::writable::require_writable;
 
 /// The pause before another attempt to lock tables that other sessions hold; the first and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
@@ -93,13 +93,21 @@ async fn attempt(
     on_commit: &dyn Fn(),
 ) -> Result<Option<Upgraded>, SchemaError> {
     connection.renew_namespace().await.context((Verb::Read, "the schema"))?;
-    let plan = assess(connection, target).await?;
+    let assessed = assess(connection, target).await;
     // Before an upgrade that may take long.
-    let lacking = grants_for(connection, app_role, &plan).await?;
-    if plan.is_done() && lacking.is_empty() {
-        return Ok(Some(Upgraded { plan, granted: Vec::new() }));
+    let lacking = match &assessed {
+        Ok(plan) => grants_for(connection, app_role, plan).await?,
+        Err(_) => Vec::new(),
+    };
+    if let Ok(plan) = &assessed
+        && plan.is_done()
+        && lacking.is_empty()
+    {
+        return assessed.map(|plan| Some(Upgraded { plan, granted: Vec::new() }));
     }
-    connection.reading(async |reading| require_writable(reading).await).await.context((Verb::Change, "the schema"))?;
+    // Before what is wrong with its tables: those of a standby cannot be repaired, and the primary may have others.
+    require_writable(connection).await.context((Verb::Change, "the schema"))?;
+    let plan = assessed?;
     if plan.start == Start::Empty && connection.backend() == DbBackend::Sqlite {
         // Before the tables exist: a process that is killed in between leaves an empty file, which the next one uses.
         set_wal(connection, lock_timeout).await.context((Verb::Set, "the journal mode to WAL"))?;

@@ -13,6 +13,7 @@ use crate::database::namespace::Namespace;
 use crate::database::quote::{literal, quoted};
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::transaction::{SearchPath, Transaction};
+use crate::database::writable::require_primary;
 use crate::schema::model::Schema;
 use crate::schema::read::postgresql;
 use crate::schema::{expected, lock};
@@ -49,6 +50,7 @@ fn begin_on_postgresql(namespace: &Namespace) -> Vec<String> {
 }
 
 async fn on_postgresql(connection: &Connection, plan: &UpgradePlan) -> Result<Vec<String>, DatabaseCause> {
+    require_primary(connection).await?;
     let namespace = connection.namespace().await?;
     let mut script = begin_on_postgresql(&namespace);
     if plan.has_tables() {

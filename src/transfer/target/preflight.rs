@@ -13,7 +13,7 @@ use super::obstacle::{Obstacle, ObstacleKind, ObstacleSeverity};
 use super::operation::Operation;
 use super::preflight_checks::{CHECKS, OURS};
 use crate::database::connection::{Connection, row};
-use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::failure::{DatabaseError, FIND_PRIMARY, ResultExt, Verb};
 use crate::database::namespace::Namespace;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::format::counted;
@@ -82,6 +82,10 @@ pub async fn look(
     let found = find(&reading, operation, tables, need_bytes).await.context(ACTION);
     reading.rollback().await.ok();
     let mut found = found?;
+    if target.may_find_primary() {
+        let of_standby = found.iter_mut().filter(|obstacle| obstacle.kind == ObstacleKind::Standby);
+        of_standby.for_each(|obstacle| FIND_PRIMARY.clone_into(&mut obstacle.advice));
+    }
     found.sort_by_key(|obstacle| obstacle.weight);
     Ok(found)
 }

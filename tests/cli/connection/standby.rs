@@ -4,9 +4,10 @@
 use crate::support::cases::each;
 use crate::support::check::is_found;
 use crate::support::history::{NOW, OLD_US, contents, insert_session};
-use crate::support::migration::migrate;
-use crate::support::server::Server;
-use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+use crate::support::migration::{migrate, migrate_to};
+use crate::support::revision::init_to;
+use crate::support::server::{PASSWORD, Server};
+use crate::support::{Database, Outcome, Schema, apply, run_at, tarsy_db, test};
 
 const STANDBY: &str = "the server is a standby and accepts no writes";
 const READ_ONLY: &str = "transactions are read-only by default";
@@ -55,9 +56,9 @@ fn commands_that_write_to_a_standby_are_69_and_the_others_work() {
     each(WRITES, |arguments| {
         is_unavailable(&database, arguments, STANDBY, "hint: connect to the primary");
     });
-    // Both compare the tables with those of a revision, which needs temporary tables.
-    is_unavailable(&database, &["init", "--to", "head", "--dry-run"], STANDBY, "hint: connect to the primary");
-    is_unavailable(&database, &["init", "--to", "head", "--sql"], STANDBY, "hint: connect to the primary");
+    // It has nothing to write, and says what is wrong with the tables.
+    let planned = run(&database, &["init", "--to", "head", "--dry-run"]).expect(4);
+    planned.tells(&["missing index ix_alert_sessions_alert_id"]);
     each(READS, |arguments| {
         run(&database, arguments).expect(0);
     });
@@ -65,7 +66,9 @@ fn commands_that_write_to_a_standby_are_69_and_the_others_work() {
     serializable.env("PGOPTIONS", "-c default_transaction_isolation=serializable");
     let refused = Outcome::of(serializable.args(["wait", "--max-attempts", "1"])).expect(69);
     assert!(refused.stderr.contains("server is a standby"), "{}", refused.stderr);
-    is_found(&run(&database, &["check", "--output", "json"]).expect(69), "writable", "failed", "is a standby");
+    let checked = run(&database, &["check", "--output", "json"]).expect(69);
+    is_found(&checked, "writable", "failed", "is a standby");
+    is_found(&checked, "schema", "failed", "missing index ix_alert_sessions_alert_id");
     let fix = run(&database, &["check", "--fix", "--output", "json"]).expect(69);
     is_found(&fix, "repairs", "failed", STANDBY);
     let planned = run(&database, &["prune", "--now", NOW, "--dry-run"]).expect(0).stdout;
@@ -90,6 +93,55 @@ fn commands_that_write_to_a_standby_are_69_and_the_others_work() {
 }
 
 #[apply(test)]
+fn the_schema_of_a_standby_is_compared_although_nothing_can_be_replayed_there() {
+    let server = Server::start(&[]);
+    let databases = ["baseline", "12", "head"].map(|revision| {
+        let database = Database::on(&server.url("postgres"));
+        init_to(&database, revision);
+        database
+    });
+    let [baseline, _, head] = &databases;
+    head.execute("UPDATE alembic_version SET version_num = 'ae85467a75d2'");
+    server.stop("fast");
+    server.become_standby();
+    server.run();
+    for database in &databases[..2] {
+        let checked = run(database, &["check", "--output", "json"]).expect(69);
+        is_found(&checked, "schema", "ok", "as in revision");
+    }
+    let checked = run(head, &["check", "--output", "json"]).expect(69);
+    is_found(&checked, "schema", "failed", "the tables match revision b67c135119d7");
+    let planned = run(baseline, &["init", "--to", "head", "--dry-run"]).expect(0);
+    assert!(planned.stdout.contains("would upgrade"), "{}", planned.stdout);
+    // The statements are those of a replay.
+    is_unavailable(baseline, &["init", "--to", "head", "--sql"], STANDBY, "hint: connect to the primary");
+    is_unavailable(head, &["init", "--to", "head"], STANDBY, "hint: connect to the primary");
+    server.promote();
+}
+
+#[apply(test)]
+fn where_another_host_may_be_the_primary_the_hint_has_the_parameter_that_finds_it() {
+    let (server, database) = standby();
+    let hosts = format!("host=127.0.0.1:{0}&host=localhost:{0}", server.port);
+    let any = format!("postgresql://postgres:{PASSWORD}@/{}?{hosts}", database.name());
+    each(WRITES, |arguments| {
+        let refused = run_at(&any, arguments).expect(69);
+        refused.tells(&[STANDBY, "hint: add `target_session_attrs=read-write` to the URL"]);
+    });
+    let source = Database::sqlite().with_schema(Schema::Baseline);
+    let refused = Outcome::of(&mut migrate_to(&source, &any));
+    refused.tells(&["the server is a standby", "add `target_session_attrs=read-write` to the URL"]);
+    let primary = format!("{any}&target_session_attrs=read-write");
+    each([&["init", "--to", "head"][..], &["check"], &["info"]], |arguments| {
+        let refused = run_at(&primary, arguments).expect(69);
+        refused.tells(&["its sessions are read-only", "hint: run `tarsy-db wait`, which tries all hosts"]);
+    });
+    let waited = run_at(&primary, &["wait", "--max-attempts", "1"]).expect(69);
+    waited.tells(&["hint: check why no host of the URL is a primary"]);
+    server.promote();
+}
+
+#[apply(test)]
 fn a_standby_without_a_ledger_is_reported_as_a_standby() {
     let server = Server::start(&[]);
     let (adopted, lacking) = (Database::on(&server.url("postgres")), Database::on(&server.url("postgres")));
@@ -102,6 +154,7 @@ fn a_standby_without_a_ledger_is_reported_as_a_standby() {
     server.become_standby();
     server.run();
     is_unavailable(&adopted, &["init"], STANDBY, "hint: connect to the primary");
+    run(&adopted, &["init", "--dry-run"]).expect(0);
     is_unavailable(&lacking, &["init"], STANDBY, "hint: connect to the primary");
     let created = Outcome::of(tarsy_db(&adopted).env("DATABASE_URL", &empty).arg("init")).expect(69);
     assert!(created.stderr.contains(STANDBY), "{}", created.stderr);

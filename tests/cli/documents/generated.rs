@@ -2,13 +2,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
 use tarsy_db::Cli;
+use tarsy_db::internals::{Access, PoolLimits, open, record};
 
 use crate::support::cases::each;
-use crate::support::{Outcome, apply, bare_tarsy_db, test};
+use crate::support::database::block_on;
+use crate::support::{Database, Outcome, apply, bare_tarsy_db, test};
 
 #[apply(test)]
 fn completions_are_those_of_the_command_line() {
@@ -44,6 +47,17 @@ fn man_pages_are_those_of_the_command_line() {
     command.build();
     write_man_page(&command);
     command.get_subcommands().for_each(write_man_page);
+}
+
+#[apply(test)]
+fn the_recorded_schemas_are_those_of_a_replay_on_this_server() {
+    let database = Database::postgresql();
+    let url = database.url().parse().expect("a URL");
+    let recorded = block_on(async {
+        let connection = open(&url, Access::Read, PoolLimits::ONE, Duration::from_secs(5)).await.expect("it opens");
+        record(&connection).await.expect("all revisions")
+    });
+    compare_or_write(Path::new("src/schema/recorded.json"), recorded.as_bytes());
 }
 
 fn write_man_page(command: &clap::Command) {
