@@ -150,7 +150,8 @@ pub(crate) struct Prune {
     /// How long to retry when the database cannot be reached, the connection is lost, or the database is busy or
     /// read-only.
     ///
-    /// The time starts at the first failure and is reset by each batch that succeeds.
+    /// The time starts at the first failure, which may be that of the first connection, and is reset by each batch that
+    /// succeeds.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub(crate) retry_for: Duration,
 

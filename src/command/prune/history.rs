@@ -19,6 +19,7 @@ use crate::database::read_transaction::{self, Rows};
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
+use crate::database::writable::require_writable;
 use crate::error::Error;
 use crate::fs::free_space;
 use crate::history::archive::Archive;
@@ -240,6 +241,8 @@ impl OpenHistory {
             tokio::time::timeout(LOST_TIMEOUT, self.connection.close()).await.ok();
             let Some((connection, lock)) = open_alone(url, pool, &self.watch).await? else { return Ok(false) };
             (self.connection, self.prune_lock) = (connection, Some(lock));
+            // A primary that was demoted accepts the login and refuses each batch.
+            require_writable(&self.connection).await.context((Verb::Remove, "old sessions"))?;
         }
         pragmas::set(&self.connection, &self.schema).await.context((Verb::Set, "the parameters of the connection"))?;
         let contention = Contention::of(&self.connection, self.url.sqlite_path()).await;

@@ -36,8 +36,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// However little time is left, the rows of few sessions are counted.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Plans, and retries while the database cannot be reached or another session holds a lock. `None` if another `prune` is
-/// running.
+/// Plans, and retries while the server cannot be reached, accepts no writes or holds a lock of another session. `None` if
+/// another `prune` is running.
 pub(crate) async fn prepare(
     request: &Request<'_>,
     started: Instant,
@@ -52,11 +52,8 @@ pub(crate) async fn prepare(
             bounds.watch.end_sessions().await;
             return Err(out_of_time(BEGIN_TO_PLAN).into());
         };
-        let error = match attempted {
-            Err(error) if started.elapsed() < limit => error,
-            other => return other,
-        };
-        let Some(cause) = passing(&error) else { return Err(error) };
+        let Err(error) = attempted else { return attempted };
+        let Some(cause) = passing_cause(&error).filter(|_| started.elapsed() < limit) else { return Err(error) };
         if is_first {
             let limit = format::duration(limit);
             tracing::warn!("{error}: {}; retrying for up to {limit}", cause.described());
@@ -66,13 +63,16 @@ pub(crate) async fn prepare(
     }
 }
 
-/// Why the database cannot be reached, or cannot be locked, if another attempt may succeed.
-fn passing(error: &Error) -> Option<&DatabaseCause> {
-    match error {
-        Error::Connect(error) if error.cause.class.is_transient() => Some(&error.cause),
-        Error::Database(error) if error.cause.class == ErrorClass::Busy => Some(&error.cause),
-        _ => None,
-    }
+/// The cause of a failure after which another attempt may succeed.
+fn passing_cause(error: &Error) -> Option<&DatabaseCause> {
+    let cause = match error {
+        Error::Connect(error) => &error.cause,
+        // The server cancels the same query again.
+        Error::Database(error) if error.cause.class == ErrorClass::TimedOut => return None,
+        Error::Database(error) => &error.cause,
+        _ => return None,
+    };
+    cause.class.is_transient().then_some(cause)
 }
 
 async fn open_and_plan(

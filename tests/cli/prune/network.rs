@@ -47,6 +47,51 @@ fn a_server_that_restarts_is_waited_for_and_all_is_counted() {
 }
 
 #[apply(test)]
+fn a_server_that_is_down_at_the_start_is_waited_for() {
+    let (server, database) = server_with_history();
+    server.stop("fast");
+    let refused = start_to_prune(&database, &["--retry-for", "0s"]).finish().expect(69);
+    assert!(!refused.stderr.contains("retrying"), "{}", refused.stderr);
+    let mut run = start_to_prune(&database, &[]);
+    run.says("connection refused; retrying for up to 1m");
+    server.run();
+    let outcome = run.finish().expect(0);
+    assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
+}
+
+#[apply(test)]
+fn a_primary_that_was_demoted_is_waited_for_until_it_is_promoted() {
+    let (server, database) = server_with_history();
+    let mut run = start_and_wait(&database, &[]);
+    server.stop("fast");
+    server.become_standby();
+    server.set("log_connections = on");
+    server.run();
+    wait_until("it reconnects", || server.log().contains("application_name=tarsy"));
+    run.says("retrying for ");
+    server.promote();
+    run.says("reconnected");
+    let outcome = run.finish().expect(0);
+    assert_eq!(outcome.stderr.matches("reconnected").count(), 1, "{}", outcome.stderr);
+    assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
+}
+
+#[apply(test)]
+fn a_primary_that_stays_demoted_ends_the_run() {
+    let (server, database) = server_with_history();
+    let run = start_and_wait(&database, &["--retry-for", "3s"]);
+    server.stop("fast");
+    server.become_standby();
+    server.run();
+    let outcome = run.finish().expect(69);
+    assert!(!outcome.stderr.contains("reconnected"), "{}", outcome.stderr);
+    outcome.fails_with(&["the server is a standby", "connect to the primary"]);
+    let left = u64::try_from(database.count("alert_sessions")).expect("a number");
+    assert_eq!(removed(&outcome), u64::from(MANY) - left);
+    server.promote();
+}
+
+#[apply(test)]
 fn another_host_of_the_url_takes_over() {
     let (server, database) = server_with_history();
     let [first, second] = [(); 2].map(|()| Proxy::to(server.port));

@@ -175,6 +175,13 @@ impl Server {
         assert!(self.pg_ctl(&["stop", "--silent", "--no-wait", "--mode=smart"]), "pg_ctl stop failed");
     }
 
+    /// Changes a setting of a stopped server.
+    pub(crate) fn set(&self, line: &str) {
+        let path = self.directory.join("data/postgresql.auto.conf");
+        let settings = std::fs::read_to_string(&path).expect("the file can be read");
+        std::fs::write(&path, format!("{settings}{line}\n")).expect("the file can be written");
+    }
+
     /// Makes a stopped server start as a standby, which replays what it has and accepts no writes.
     pub(crate) fn become_standby(&self) {
         let signal = self.directory.join("data").join("standby.signal");
@@ -252,7 +259,8 @@ fn copy_cluster(binaries: &Path, directory: &Path) {
     give_to_postgres(directory);
 }
 
-fn binaries() -> PathBuf {
+/// The directory with the server's programs.
+pub(crate) fn binaries() -> PathBuf {
     if let Some(directory) = std::env::var_os("TEST_POSTGRESQL_BIN") {
         let directory = PathBuf::from(directory);
         // Absolute, because the server is not started in the working directory of the tests.
@@ -311,6 +319,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
+/// Gives a file or directory to the system user that runs the server.
 pub(crate) fn give_to_postgres(directory: &Path) {
     if is_root() {
         let given = Command::new("chown").arg("-R").arg("postgres").arg(directory).status();
