@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-libpq test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
+.PHONY: help build test test-campaign test-libpq test-patroni test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -33,6 +33,13 @@ test-pgbouncer: test-setup ## Run the commands through a real PgBouncer, in a mi
 	fi
 	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && export TARSY_DB_TEST_PGBOUNCER=1 && \
 	    cargo test --locked --test cli -- '[pgbouncer]'
+
+# Two at a time: each has a cluster of its own.
+test-patroni: test-setup ## Run the tests of failovers, with clusters of Patroni and etcd on this machine
+	@command -v patroni >/dev/null && command -v etcd >/dev/null || { \
+	  echo "the tests of failovers need Patroni and etcd: sudo apt-get install patroni etcd-server" >&2; exit 1; }
+	unset TEST_POSTGRESQL_URL TARSY_DB_TEST_WITHOUT_POSTGRESQL && export TARSY_DB_TEST_PATRONI=1 && \
+	    cargo test --locked --test cli -- '[patroni]' --test-threads 2
 
 # The tests start the fetched server, so the variables that name another server, or none, are unset. As root the server
 # runs as the system user `postgres`, which the installed PostgreSQL has created.

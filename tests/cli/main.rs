@@ -7,6 +7,7 @@ mod house;
 mod info;
 mod init;
 mod migrate;
+mod patroni;
 mod pgbouncer;
 mod process;
 mod prune;

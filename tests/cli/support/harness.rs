@@ -18,7 +18,7 @@ const SLOWEST: usize = 5;
 /// Modules with tests that mostly wait: they run first, so that the end of the run does not wait for them.
 const WAITING: [&str; 3] = ["::migrate::network::", "::prune::network::", "::wait::"];
 
-/// A function that was marked with `#[apply(test)]`, `#[apply(campaign)]` or `#[apply(pgbouncer)]`.
+/// A function that was marked with `#[apply(test)]`, or with the name of another kind.
 pub(crate) struct Test {
     pub(crate) kind: &'static str,
     pub(crate) name: &'static str,
@@ -44,6 +44,12 @@ macro_rules! pgbouncer {
     ($($function:tt)*) => { crate::support::harness::register! { "pgbouncer" $($function)* } };
 }
 pub(crate) use pgbouncer;
+
+/// Makes a test of a function that needs a cluster of Patroni's: `make test-patroni`.
+macro_rules! patroni {
+    ($($function:tt)*) => { crate::support::harness::register! { "patroni" $($function)* } };
+}
+pub(crate) use patroni;
 
 macro_rules! register {
     ($kind:literal $(#[$attribute:meta])* fn $name:ident() $body:block) => {

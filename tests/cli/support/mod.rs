@@ -25,6 +25,7 @@ pub(crate) mod info;
 pub(crate) mod migration;
 pub(crate) mod obstacle;
 pub(crate) mod page;
+pub(crate) mod patroni;
 pub(crate) mod pgbouncer;
 pub(crate) mod pooler;
 pub(crate) mod process;
@@ -51,7 +52,7 @@ use assert_cmd::Command;
 use tempfile::TempDir;
 
 pub(crate) use database::{Database, Schema};
-pub(crate) use harness::{campaign, pgbouncer, test};
+pub(crate) use harness::{campaign, patroni, pgbouncer, test};
 pub(crate) use macro_rules_attribute::apply;
 pub(crate) use process::Running;
 pub(crate) use role::Role;

@@ -1,0 +1,3 @@
+mod migrate;
+mod probes;
+mod prune;
