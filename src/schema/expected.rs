@@ -68,6 +68,14 @@ pub(crate) async fn replay_with_early(
     Ok(expected)
 }
 
+/// The schema of a revision as another PostgreSQL server recorded it; `None` for SQLite, where a replay takes no time.
+pub(crate) fn recorded(connection: &Connection, revision: Revision) -> Option<Schema> {
+    match connection.backend() {
+        DbBackend::Postgres => recorded::schemas(&BTreeSet::from([revision])).remove(&revision),
+        _ => None,
+    }
+}
+
 /// The text of the file with the recorded schemas, from a replay on this server.
 ///
 /// # Errors
