@@ -47,19 +47,6 @@ fn a_server_that_restarts_is_waited_for_and_all_is_counted() {
 }
 
 #[apply(test)]
-fn a_server_that_is_down_at_the_start_is_waited_for() {
-    let (server, database) = server_with_history();
-    server.stop("fast");
-    let refused = start_to_prune(&database, &["--retry-for", "0s"]).finish().expect(69);
-    assert!(!refused.stderr.contains("retrying"), "{}", refused.stderr);
-    let mut run = start_to_prune(&database, &[]);
-    run.says("connection refused; retrying for up to 1m");
-    server.run();
-    let outcome = run.finish().expect(0);
-    assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
-}
-
-#[apply(test)]
 fn a_primary_that_was_demoted_is_waited_for_until_it_is_promoted() {
     let (server, database) = server_with_history();
     let mut run = start_and_wait(&database, &[]);
