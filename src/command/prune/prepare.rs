@@ -43,7 +43,7 @@ pub(crate) async fn prepare(
     started: Instant,
     bounds: &Bounds<'_>,
 ) -> Result<Option<OpenHistory>, Error> {
-    let Prune { max_duration, retry_for, .. } = *request.arguments;
+    let Prune { max_duration, retry_for, dry_run, .. } = *request.arguments;
     let limit = max_duration.map_or(retry_for, |limit| limit.min(retry_for));
     let mut is_first = true;
     loop {
@@ -53,7 +53,9 @@ pub(crate) async fn prepare(
             return Err(out_of_time(BEGIN_TO_PLAN).into());
         };
         let Err(error) = attempted else { return attempted };
-        let Some(cause) = passing_cause(&error).filter(|_| started.elapsed() < limit) else { return Err(error) };
+        let Some(cause) = passing_cause(&error, dry_run).filter(|_| started.elapsed() < limit) else {
+            return Err(error);
+        };
         if is_first {
             let limit = format::duration(limit);
             tracing::warn!("{error}: {}; retrying for up to {limit}", cause.described());
@@ -63,8 +65,8 @@ pub(crate) async fn prepare(
     }
 }
 
-/// The cause of a failure after which another attempt may succeed.
-fn passing_cause(error: &Error) -> Option<&DatabaseCause> {
+/// The cause of a failure after which another attempt may succeed. A dry run has a reader, and waits only for a lock.
+fn passing_cause(error: &Error, dry_run: bool) -> Option<&DatabaseCause> {
     let cause = match error {
         Error::Connect(error) => &error.cause,
         // The server cancels the same query again.
@@ -72,7 +74,8 @@ fn passing_cause(error: &Error) -> Option<&DatabaseCause> {
         Error::Database(error) => &error.cause,
         _ => return None,
     };
-    cause.class.is_transient().then_some(cause)
+    let is_passing = if dry_run { cause.class == ErrorClass::Busy } else { cause.class.is_transient() };
+    is_passing.then_some(cause)
 }
 
 async fn open_and_plan(

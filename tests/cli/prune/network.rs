@@ -105,6 +105,8 @@ fn a_server_that_is_down_at_the_start_is_waited_for() {
     assert_eq!(removed(&run.finish().expect(0)), u64::from(MANY));
     server.stop("fast");
     start_to_prune(&database, &["--retry-for", "1s"]).finish().expect(69).tells(&["retrying for up to 1s"]);
+    let refused = start_to_prune(&database, &["--dry-run"]).finish().expect(69);
+    assert!(!refused.stderr.contains("retrying"), "{}", refused.stderr);
     // A signal ends the waiting.
     let mut run = start_to_prune(&database, &[]);
     run.says("retrying for ");
