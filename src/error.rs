@@ -85,6 +85,9 @@ pub(crate) enum Error {
     /// A flag about roles, with a SQLite database.
     #[error("`{flag}` needs PostgreSQL, and the database is {target}")]
     NoRoles { flag: &'static str, target: String },
+    /// A change would be made in another database than the backend's.
+    #[error("the direct URL leads to {direct}, which is not the database of the database URL, {database}")]
+    OtherDatabase { direct: String, database: String },
     /// `wait` ran out of time.
     #[error("the database did not become usable within {}", duration(*.limit))]
     DeadlineExceeded {
@@ -249,6 +252,7 @@ impl Error {
             | Error::NotConfirmed { .. }
             | Error::Declined
             | Error::NoRoles { .. }
+            | Error::OtherDatabase { .. }
             | Error::TooLargeAShare { .. }
             | Error::Exec { .. }
             | Error::Interrupted(_)
@@ -272,7 +276,7 @@ impl Diagnostic for Error {
             Error::Read(error) => error.exit_code(),
             Error::GaveUp { last: error, .. } => error.exit_code(),
             Error::NotConfirmed { .. } | Error::Declined | Error::TooLargeAShare { .. } => ExitCode::Refused,
-            Error::NoRoles { .. } => ExitCode::Configuration,
+            Error::NoRoles { .. } | Error::OtherDatabase { .. } => ExitCode::Configuration,
             Error::DeadlineExceeded { .. } => ExitCode::DeadlineExceeded,
             Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ExitCode::NotFound,
             Error::Exec { .. } => ExitCode::NotExecutable,
@@ -307,6 +311,9 @@ impl Diagnostic for Error {
             }
             Error::NoRoles { .. } => {
                 Some("leave the flag out: SQLite has no roles, and the mode of the file decides".into())
+            }
+            Error::OtherDatabase { .. } => {
+                Some("set `DIRECT_DATABASE_URL` to the same database on its primary, without the pooler".into())
             }
             Error::NotConfirmed { .. } => Some("add `--yes`, or see the plan with `--dry-run`".into()),
             _ => None,

@@ -126,6 +126,7 @@ fn every_error() {
         Metrics => [MetricsError { path: text("prune.prom"), source: io(ErrorKind::PermissionDenied) }],
         Declined => [Error::Declined],
         NoRoles => [Error::NoRoles { flag: "--app-role", target: text("history.db") }],
+        OtherDatabase => [Error::OtherDatabase { direct: text("tarsy@db:5432/other"), database: text("tarsy@pooler:6432/tarsy") }],
         DeadlineExceeded => [
             Error::DeadlineExceeded { limit: Duration::from_secs(90), last: None },
             Error::DeadlineExceeded { limit: Duration::from_secs(90), last: Some(connect(cause(ErrorClass::Refused))) },
@@ -179,6 +180,7 @@ fn every_error_of_the_settings() {
         Both => [SettingsError::Both { name: "DATABASE_URL", file_name: text("DATABASE_URL_FILE") }],
         Read => [SettingsError::Read { what: text("the settings file x.toml"), source: io(ErrorKind::NotFound) }],
         NotAPath => [SettingsError::NotAPath { name: text("TARSY_DB_CONFIG") }],
+        NotAHost => [SettingsError::NotAHost { name: text("DATABASE_HOST") }],
         Empty => [SettingsError::Empty { name: text("DATABASE_URL_FILE"), path: text("/run/secrets/url") }],
         Toml => [SettingsError::Toml { path: text("tarsy-db.toml"), line: 3, message: text("invalid key") }],
         UnknownKey => [SettingsError::UnknownKey {

@@ -8,6 +8,7 @@
 //! | [`wait`] | waits until the database is usable |
 //! | [`prune`] | removes old sessions |
 //! | [`migrate`] | migrates a history from SQLite to PostgreSQL |
+//! | [`direct`] | whether the direct URL leads to the same database |
 //! | [`completions`] | prints the completions for a shell |
 //! | [`retention`] | how long sessions are kept, and the source of that setting |
 //! | [`context`] | what a command needs of the process: environment, clock, progress |
@@ -15,6 +16,7 @@
 mod check;
 mod completions;
 pub(crate) mod context;
+mod direct;
 mod info;
 mod init;
 mod migrate;
@@ -62,6 +64,7 @@ async fn dispatch(command: Command, settings: &Settings, context: &Context) -> R
     let interrupt =
         Interrupt::listen().map_err(|source| Error::System { action: (Verb::Listen, "for signals").into(), source })?;
     let url = &settings.database.value;
+    interrupt.or(Box::pin(direct::require_same(settings))).await??;
     match command {
         Command::Init(arguments) => {
             let on_commit = || interrupt.hold();
@@ -116,8 +119,13 @@ fn settings(cli: &Cli, context: &Context) -> Result<Settings, Error> {
         _ => None,
     };
     let Global { database_url, direct_url, config, .. } = &cli.global;
-    let flags =
-        Flags { target, database_url: database_url.clone(), direct_url: direct_url.clone(), config: config.clone() };
+    let flags = Flags {
+        target,
+        database_url: database_url.clone(),
+        direct_url: direct_url.clone(),
+        needs_session: needs_session(&cli.command),
+        config: config.clone(),
+    };
     Ok(Settings::load(&flags, &context.environment)?)
 }
 

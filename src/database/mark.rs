@@ -50,6 +50,18 @@ fn comment() -> String {
     format!("/* tarsy-db {} */", process())
 }
 
+/// The SQL condition that another session of the database has a marked transaction of this process, for a query with an
+/// empty path.
+#[must_use]
+pub(crate) fn is_in_database() -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                 WHERE l.locktype = 'advisory' AND l.classid = {CLASS} AND l.objid = {} AND l.objsubid = 2
+                   AND d.datname = current_database() AND l.pid <> pg_backend_pid())",
+        process()
+    )
+}
+
 /// The SQL condition that the row `a` of `pg_stat_activity` is a session with a marked transaction or statement, for a
 /// query with an empty path.
 #[must_use]

@@ -6,8 +6,8 @@ use super::environment::lookup;
 use super::error::SettingsError;
 use super::key::{HOST, NAME, PASSWORD, PORT, URL, USER};
 use super::layers::{FoundSecret, Layer, Layers};
-use super::setting::{Setting, SettingSource, is_blank, is_given};
-use crate::database::url::{Backend, DatabaseUrl, PostgresqlAddress, Secret, SecretFile, SqliteLocation};
+use super::setting::{Setting, SettingSource, is_given};
+use crate::database::url::{self, Backend, DatabaseUrl, PostgresqlAddress, Secret, SecretFile, SqliteLocation};
 
 /// The parts of a PostgreSQL address, each with its source.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ pub(crate) fn database(layers: &Layers<'_>) -> Result<(Setting<DatabaseUrl>, Opt
         return Ok((parsed_url(url)?, None));
     }
     for layer in [Layer::Environment, Layer::File] {
-        if let Some(FoundSecret { setting, file }) = layers.secret(URL, layer)?.filter(|url| !is_blank(&url.setting)) {
+        if let Some(FoundSecret { setting, file }) = layers.secret(URL, layer)? {
             return Ok((url_of(setting, file)?, None));
         }
         if let Some(FoundSecret { setting, file }) = layers.secret(PASSWORD, layer)? {
@@ -87,7 +87,8 @@ pub(crate) fn direct(layers: &Layers<'_>, database: &Setting<DatabaseUrl>) -> Re
 /// A URL, perhaps from a file of its own, where blanks around it do not matter.
 fn url_of(url: Setting<String>, file: Option<PathBuf>) -> Result<Setting<DatabaseUrl>, SettingsError> {
     let value = if file.is_some() { url.value.trim().to_owned() } else { url.value };
-    Ok(renewed_from(file.map(SecretFile::Url), parsed_url(Setting { value, source: url.source })?))
+    let file = file.map(|path| SecretFile::Url { path, place: Secret::new(url::without_login(&value)) });
+    Ok(renewed_from(file, parsed_url(Setting { value, source: url.source })?))
 }
 
 /// The same database, whose later logins read the file again.
@@ -103,8 +104,12 @@ fn parts_with(layers: &Layers<'_>, password: Setting<String>) -> Result<Parts, S
         let given = layers.text(key)?.filter(is_given);
         Ok::<_, SettingsError>(given.unwrap_or_else(|| Setting::default(default.to_owned())))
     };
+    let host = text(HOST, "localhost")?;
+    if url::is_url(&host.value) {
+        return Err(SettingsError::NotAHost { name: host.source.to_string() });
+    }
     Ok(Parts {
-        host: text(HOST, "localhost")?,
+        host,
         port: layers.parsed(PORT, 5432, "a port from 1 to 65535")?,
         user: text(USER, "tarsy")?,
         password: Setting { value: Secret::new(password.value), source: password.source },

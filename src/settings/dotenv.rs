@@ -14,8 +14,14 @@ use super::setting::{Setting, SettingSource};
 
 /// Variables of tarsy-db that the backend does not read, and that do not count in its file. The direct URL does, because it
 /// belongs beside the URL.
-const NOT_THE_BACKENDS: [&str; 5] =
-    ["DATABASE_URL_FILE", "DIRECT_DATABASE_URL_FILE", "DATABASE_PASSWORD_FILE", "TARSY_DB_CONFIG", "TARSY_DB_SCHEMA"];
+const NOT_THE_BACKENDS: [&str; 6] = [
+    "DATABASE_URL_FILE",
+    "DIRECT_DATABASE_URL_FILE",
+    "DATABASE_PASSWORD_FILE",
+    "TARSY_DB_CONFIG",
+    "TARSY_DB_SCHEMA",
+    "TARSY_DB_REQUIRE_TLS",
+];
 
 /// The settings in the `.env`; empty if there is no such file.
 #[derive(Default)]

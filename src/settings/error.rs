@@ -41,6 +41,9 @@ pub enum SettingsError {
     /// The value is a URL instead of a path; it is not shown, because it may hold a password.
     #[error("`{name}` is a URL; expected the path of a file")]
     NotAPath { name: String },
+    /// The value is a URL instead of a host; it is not shown either.
+    #[error("`{name}` is a URL; expected the name of a host")]
+    NotAHost { name: String },
     /// The file of a URL or a password is empty.
     #[error("the file {path} (`{name}`) is empty")]
     Empty {
@@ -107,6 +110,7 @@ impl Diagnostic for SettingsError {
                  `enableServiceLinks: false` in the pod"
                     .to_owned(),
             ),
+            SettingsError::NotAHost { .. } => Some("set `DATABASE_URL` to a whole URL".into()),
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
             SettingsError::Url { source, .. } => source.hint(),
             SettingsError::Libpq(error) => error.hint(),

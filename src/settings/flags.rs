@@ -13,6 +13,8 @@ pub struct Flags {
     pub database_url: Option<Secret>,
     /// `--direct-url`.
     pub direct_url: Option<Secret>,
+    /// Whether the command needs a session of the server, and so the direct URL.
+    pub needs_session: bool,
     /// `--config`.
     pub config: Option<PathBuf>,
 }

@@ -118,6 +118,14 @@ impl PoolSettings {
 /// Name, value with secrets masked, source.
 pub(crate) type ShownSetting = (&'static str, String, String);
 
+/// An error with its causes.
+fn described(error: &SettingsError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
 impl Settings {
     /// Merges the layers: flag > environment > `.env` > file > default.
     ///
@@ -128,15 +136,24 @@ impl Settings {
         let (mut database, parts) = database::database(&layers)?;
         libpq::complete(&mut database.value, environment)?;
         let require_tls = layers.flag(REQUIRE_TLS, false)?;
-        let direct = database::direct(&layers, &database)?;
-        let warnings = warnings::warnings(&layers, &database, parts.as_ref(), direct.as_ref())?;
+        let direct = database::direct(&layers, &database).and_then(|direct| match direct {
+            Some(DirectUrl::Used(mut url)) => {
+                libpq::complete(&mut url.value, environment)?;
+                Ok(Some(DirectUrl::Used(url)))
+            }
+            other => Ok(other),
+        });
+        // The other commands do not use it.
+        let (direct, broken) = match direct {
+            Err(error) if !flags.needs_session => (None, Some(format!("{}; it is not used here", described(&error)))),
+            direct => (direct?, None),
+        };
+        let mut warnings = warnings::warnings(&layers, &database, parts.as_ref(), direct.as_ref())?;
+        warnings.extend(broken);
         let mut direct = match direct {
             Some(DirectUrl::Used(url)) => Some(url),
             Some(DirectUrl::Ignored(_)) | None => None,
         };
-        if let Some(direct) = &mut direct {
-            libpq::complete(&mut direct.value, environment)?;
-        }
         for url in [Some(&mut database), direct.as_mut()].into_iter().flatten() {
             if let DatabaseUrl::Postgresql(address) = &mut url.value {
                 address.tls.is_required = require_tls.value;

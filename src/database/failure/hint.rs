@@ -62,6 +62,10 @@ impl DatabaseCause {
             ErrorClass::NoSuchFile if self.message.contains(".zst") => return None,
             ErrorClass::NoSuchFile => "check the path; `tarsy-db init` creates a new database there",
             ErrorClass::Tls if !self.message.contains("does not support TLS") => return None,
+            ErrorClass::Tls if self.message.contains("TARSY_DB_REQUIRE_TLS") => {
+                "switch TLS on at the server (`ssl = on`, with a certificate), or unset `TARSY_DB_REQUIRE_TLS`, or \
+                 `database.require_tls` in the settings file"
+            }
             ErrorClass::Tls => {
                 "switch TLS on at the server (`ssl = on`, with a certificate), because `sslmode` in the URL or \
                  `PGSSLMODE` requires it"

@@ -67,8 +67,11 @@ pub struct PostgresqlAddress {
 /// A file that holds a login.
 #[derive(Debug, Clone)]
 pub(crate) enum SecretFile {
-    /// The whole URL.
-    Url(PathBuf),
+    /// The whole URL, and what it was without its login.
+    Url {
+        path: PathBuf,
+        place: Secret,
+    },
     Password(PathBuf),
 }
 

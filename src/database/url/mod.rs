@@ -39,6 +39,7 @@ pub(crate) use self::address::{
 };
 pub(crate) use self::error::UrlError;
 pub(crate) use self::keyword::{KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS};
+pub(crate) use self::postgresql::without_login;
 pub(crate) use self::protection::Protection;
 pub(crate) use self::scheme::{Backend, is_url};
 pub(crate) use self::secret::Secret;
@@ -316,6 +317,10 @@ mod tests {
     fn an_at_sign_in_a_parameter_belongs_to_no_password() {
         assert_eq!(address("postgresql://u:p@/d?host=@socket").hosts, ["@socket"]);
         assert_eq!(address("postgresql://u@h/d?application_name=a@b").application_name.as_deref(), Some("a@b"));
+        assert_eq!(address("postgresql://u:p@h:1/d?application_name=a@b").ports, [1]);
+        // For SQLAlchemy `1/d?application_name=a` is the password here, and `b` the host.
+        let other = "postgresql://u@h:1/d?application_name=a@b".parse::<DatabaseUrl>().err();
+        assert_eq!(other, Some(UrlError::UnescapedPassword));
     }
 
     #[test]
@@ -367,6 +372,7 @@ mod tests {
             "postgresql://tarsy:hunter2@db:port/history",
             "postgresql://tarsy:hunter2@a:1,b:2/history?port=1,2,3",
             "postgresql://tarsy:hunter2@db/history?pasword=hunter2",
+            "postgresql://tarsy@db/history?password=x&hunter2",
             "mysql://tarsy:hunter2@db/history",
             "tarsy:hunter2@db/://history",
             "tarsy:hunter2@db",

@@ -10,13 +10,25 @@ use super::keyword::{KEEPS_EMPTY, KEYWORDS};
 use super::parameters::parameters;
 use super::secret::Secret;
 
+/// A URL without its role and its password.
+#[must_use]
+pub(crate) fn without_login(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    format!("{scheme}://{place}{tail}")
+}
+
 /// Parses the part after `postgresql://`.
 pub(crate) fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
     let (location, query) = tail.split_once('?').unwrap_or((tail, ""));
-    // `user:pass/word@host`: the slash in the password ended the authority, and the rest may be part of the password.
-    let is_query = authority.contains('@') && parameters(query).all(|(name, _)| is_known(&name));
+    // `user:pass/word@host`: the slash in the password ended the authority, and the rest may be part of the password. Without
+    // a password SQLAlchemy takes what is between the port and the last `@` for one.
+    let is_read_alike =
+        authority.rsplit_once('@').is_some_and(|(userinfo, host)| userinfo.contains(':') || !host.contains(':'));
+    let is_query = is_read_alike && parameters(query).all(|(name, _)| is_known(&name));
     if location.contains('@') || (query.contains('@') && !is_query) || tail.starts_with('#') {
         return Err(UrlError::UnescapedPassword);
     }
@@ -77,6 +89,10 @@ fn set_parameter(
     value: &str,
 ) -> Result<(), UrlError> {
     let Some(keyword) = KEYWORDS.iter().find(|keyword| keyword.name == name) else {
+        // `password=a&b`: the unknown name is the rest of a password.
+        if value.is_empty() && set.contains("password") {
+            return Err(UrlError::UnescapedPassword);
+        }
         return Err(UrlError::UnknownParameter { name, allowed: KEYWORDS.map(|keyword| keyword.name).to_vec() });
     };
     if value.is_empty() && !KEEPS_EMPTY.contains(&keyword.name) {

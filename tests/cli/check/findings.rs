@@ -233,11 +233,15 @@ fn a_role_that_may_only_select_is_enough() {
     is_found(&outcome, "privileges", "warning", "the role lacks DELETE on alert_sessions, ");
     is_found(&outcome, "schema", "ok", "");
 
+    assert_eq!((contents(&database), baseline::listing(&database)), before);
+
+    // A sound schema is recognised without a replay. Only what is wrong with it needs one.
     database.execute(&format!("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", database.name()));
+    is_found(&check_at(&role.url(), &database).expect(0), "schema", "ok", "");
+    database.execute("DROP INDEX ix_alert_sessions_status");
     let outcome = check_at(&role.url(), &database).expect(0);
     is_found(&outcome, "schema", "skipped", "cannot create the expected schema");
     is_found(&outcome, "schema", "skipped", "permission denied");
-    assert_eq!((contents(&database), baseline::listing(&database)), before);
 }
 
 #[apply(test)]

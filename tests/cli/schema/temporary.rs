@@ -24,12 +24,13 @@ fn a_missing_temporary_is_named_with_the_grant_by_every_command() {
             assert!(refused.stderr.contains(words), "no `{words}` in {}", refused.stderr);
         }
     });
-    database.execute("INSERT INTO alembic_version VALUES ('ae85467a75d2')");
+    database.execute("INSERT INTO alembic_version VALUES ('ae85467a75d2'); DROP INDEX ix_alert_sessions_status");
     is_found(&run_at(&role.url(), &["check", "--output", "json"]).expect(0), "schema", "skipped", &grant);
     let source = Database::sqlite().with_schema(Schema::Baseline);
     let refused = Outcome::of(&mut migrate_to(&source, &role.url())).expect(77);
     assert!((refused.stdout + &refused.stderr).contains(&grant));
 
     database.execute(&grant);
+    database.execute("CREATE INDEX ix_alert_sessions_status ON alert_sessions (status)");
     run_at(&role.url(), &["init", "--to", "head"]).expect(0);
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use assert_cmd::Command;
 
 use crate::support::cases::each;
+use crate::support::history::{NOW, three_old_sessions};
 use crate::support::server::closed_port;
 use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test, write_file};
 
@@ -140,6 +141,41 @@ fn one_that_may_be_of_another_database_is_ignored_with_a_warning() {
     let dotenv = write_file(directory, ".env", format!("DIRECT_DATABASE_URL={server}\n"));
     looks_for(&mut fix(directory, &addresses), &addresses.pooler)
         .tells(&[&format!("WARN `DIRECT_DATABASE_URL in {dotenv}` is ignored"), "(DATABASE_URL)"]);
+}
+
+#[apply(test)]
+fn one_of_another_database_is_refused_before_anything_is_changed() {
+    let [backends, other] = [(); 2].map(|()| three_old_sessions());
+    let prune = |direct: &str| {
+        let mut command = bare_tarsy_db(backends.directory());
+        command.env("DATABASE_URL", backends.url()).env("DIRECT_DATABASE_URL", direct);
+        Outcome::of(command.args([
+            "prune",
+            "--now",
+            NOW,
+            "--older-than",
+            "90d",
+            "--max-share",
+            "100%",
+            "--yes",
+            "--vacuum",
+        ]))
+    };
+    let refused = prune(other.url()).expect(78);
+    refused.tells(&["which is not the database of the database URL", other.name(), backends.name()]);
+    assert_eq!((backends.count("alert_sessions"), other.count("alert_sessions")), (3, 3));
+    prune(backends.url()).expect(0);
+    assert_eq!((backends.count("alert_sessions"), other.count("alert_sessions")), (0, 3));
+}
+
+#[apply(test)]
+fn a_command_that_does_not_use_it_only_warns_of_a_broken_one() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    each(["sqlite:///history.db", "mysql://tarsy:s3cr3t@db/tarsy"], |direct| {
+        let mut command = bare_tarsy_db(database.directory());
+        command.env("DATABASE_URL", database.url()).env("DIRECT_DATABASE_URL", direct);
+        Outcome::of(command.arg("wait")).expect(0).tells(&["WARN", "DIRECT_DATABASE_URL", "it is not used here"]);
+    });
 }
 
 #[apply(test)]

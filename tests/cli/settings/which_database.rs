@@ -121,11 +121,11 @@ fn the_env_file_and_the_environment_are_merged_name_by_name() {
     write_file(
         directory,
         ".env",
-        "TARSY_DB_SCHEMA=head\nDATABASE_URL_FILE=/nowhere\nTESTING=true\nTARSY_DB_CONFIG=x\n",
+        "TARSY_DB_REQUIRE_TLS=false\nTARSY_DB_SCHEMA=head\nDATABASE_URL_FILE=/nowhere\nTESTING=true\nTARSY_DB_CONFIG=x\n",
     );
     let outcome = Outcome::of(bare().args(["init"])).expect(0);
     assert!(outcome.stdout.contains("ae85467a75d2"), "{}", outcome.stdout);
-    each(["TARSY_DB_SCHEMA", "DATABASE_URL_FILE", "TARSY_DB_CONFIG"], |name| {
+    each(["TARSY_DB_REQUIRE_TLS", "TARSY_DB_SCHEMA", "DATABASE_URL_FILE", "TARSY_DB_CONFIG"], |name| {
         assert_warning(&outcome, &[".env", name]);
     });
 }

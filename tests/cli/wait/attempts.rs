@@ -103,6 +103,14 @@ fn a_secret_that_changes_is_read_again() {
             waiting.finish().expect(0);
         },
     );
+    // The password of another server is not for this one.
+    std::fs::write(&secret, url("missing", "wrong")).expect("the file can be written");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
+    command.env_clear().current_dir(database.directory()).env("DATABASE_URL_FILE", &secret);
+    let mut waiting = Running::of(command.args(["wait", "--max-interval", "200ms"]));
+    waiting.says("password authentication failed");
+    std::fs::write(&secret, url("postgres", PASSWORD).replace("127.0.0.1", "localhost")).expect("it can be written");
+    waiting.finish().expect(78).tells(&["names another place by now"]);
 }
 
 #[apply(test)]

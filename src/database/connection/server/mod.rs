@@ -66,7 +66,7 @@ pub(super) async fn connect(
     address: &PostgresqlAddress,
     settings: &[SessionSetting],
 ) -> Result<Session, DatabaseCause> {
-    let address = &renewal::renewed(address);
+    let address = &renewal::renewed(address)?;
     let settings = settings_of(address, settings);
     let hosts = hosts::in_order(address);
     // Without a standby another server will do.
@@ -194,7 +194,9 @@ impl Attempt<'_> {
             _ => self.patience.over(Phase::Tls, request_tls(&mut stream)).await??,
         };
         if !is_offered && encryption == Encryption::Tls {
-            return Err(Failure::new(Reach::Everything, ErrorClass::Tls, NO_TLS.to_owned()));
+            let mode = self.of.address.tls.mode();
+            let message = if mode.is_optional() { NO_TLS_BUT_REQUIRED } else { NO_TLS };
+            return Err(Failure::new(Reach::Everything, ErrorClass::Tls, message.to_owned()));
         }
         if !is_offered {
             let session = self.log_in(Box::new(stream), self.place.unencrypted(), None).await;
@@ -241,7 +243,8 @@ impl Attempt<'_> {
 }
 
 const NO_TLS: &str = "server does not support TLS";
-const NO_PLAIN_TEXT: &str = "`sslmode=disable` asks for plain text, and `require_tls` refuses it";
+const NO_TLS_BUT_REQUIRED: &str = "server does not support TLS, and `TARSY_DB_REQUIRE_TLS` refuses plain text";
+const NO_PLAIN_TEXT: &str = "`sslmode=disable` asks for plain text, and `TARSY_DB_REQUIRE_TLS` refuses it";
 
 /// Whether the server offers TLS on this connection.
 async fn request_tls(stream: &mut TcpStream) -> Result<bool, Failure> {

@@ -1,7 +1,7 @@
 //! Sockets to a PostgreSQL server.
 
 use std::io::Result;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,7 +51,8 @@ impl Place {
     pub(super) fn unencrypted(&self) -> Protection {
         match self {
             Self::UnixSocket(_) => Protection::UnixSocket,
-            Self::Address(address) if address.ip().to_canonical().is_loopback() => Protection::Loopback,
+            // The unspecified address is this machine as well.
+            Self::Address(address) if is_local(address.ip().to_canonical()) => Protection::Loopback,
             Self::Address(_) => Protection::PlainText,
         }
     }
@@ -76,6 +77,10 @@ impl Socket {
             Self::Unix(stream) => Box::new(stream),
         }
     }
+}
+
+fn is_local(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
 }
 
 /// Lets the operating system detect a lost connection. A system that knows one of the options not has the others.
