@@ -142,7 +142,7 @@ impl Removal<'_> {
                 Ok(false) | Err(_) => {}
             }
         }
-        tracing::info!("reconnected");
+        tracing::info!("reconnected to {}", self.history.url);
         Ok(())
     }
 

@@ -168,6 +168,7 @@ impl PruneRun<'_> {
             self.history.open_archive(path, rows, temporary.as_deref()).await?;
         }
         let mut outcome = Box::pin(self.remove_planned()).await?;
+        self.take_in_place();
         let is_confirmed = self.confirm_removal(&mut outcome).await;
         // The summary is printed in any case.
         if self.history.is_connected {
@@ -179,7 +180,13 @@ impl PruneRun<'_> {
         Ok((self.summary.removed_blocks(), Ending { stopped: outcome.stopped, stuck, remain: false }))
     }
 
+    /// Shows the host that was reached.
+    fn take_in_place(&mut self) {
+        self.summary.database = self.history.url.to_string();
+    }
+
     fn take_in_plan(&mut self) {
+        self.take_in_place();
         self.summary.choose(&self.history.selection.policy, &self.history.retention);
         self.summary.plan(&self.history.plan);
     }
@@ -225,8 +232,6 @@ impl PruneRun<'_> {
 
     /// Vacuums, fills the metrics, closes the databases and reports.
     async fn finish(mut self, mut blocks: Vec<Block>, mut ending: Ending, metrics: &mut Option<Metrics>) -> Report {
-        // A reconnect may have reached another host.
-        self.summary.database = self.history.url.to_string();
         if !self.history.selection.policy.is_about_sessions() {
             self.summary.remaining_sessions = None;
         }

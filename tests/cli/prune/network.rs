@@ -87,11 +87,11 @@ fn another_host_of_the_url_takes_over() {
     let mut run = start_to_prune_at(&url, &database, &[]);
     wait_until("some sessions are gone", || database.count("alert_sessions") < i64::from(MANY));
     drop(first);
-    run.says("reconnected");
-    let outcome = run.finish().expect(0);
-    assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
     // The host that was reached is shown.
     let reached = format!("postgres@127.0.0.1:{}/{}", second.port, database.name());
+    run.says(&format!("reconnected to {reached}"));
+    let outcome = run.finish().expect(0);
+    assert_eq!((removed(&outcome), database.count("alert_sessions")), (MANY.into(), 0));
     assert_eq!(outcome.json()["database"], reached);
 }
 
