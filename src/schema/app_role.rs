@@ -71,6 +71,9 @@ pub(crate) enum Purpose {
     Needed,
     /// It takes away what the backend should not have.
     Excess,
+    /// As [`Purpose::Excess`], but others lose it as well: a group, everyone, or who granted it. Only the operator can
+    /// decide that.
+    Shared,
     /// It is about objects that will be created later.
     Later,
 }
@@ -95,7 +98,8 @@ impl RoleChange {
 /// What the catalog says of a role.
 #[derive(Debug, Default)]
 pub(crate) struct RoleFacts {
-    /// TARSy's tables that the role may change because it is their owner, a member of the owner, or a superuser.
+    /// TARSy's tables and their schemas that the role may change because it is their owner, a member of the owner, or a
+    /// superuser.
     pub owned: Vec<String>,
     /// The search path with which the role logs in, as the server stores it.
     pub search_path: String,
@@ -180,6 +184,7 @@ pub(crate) async fn changes(connection: &Transaction, role: &str, created: &[&st
         let purpose = match purpose.as_str() {
             "needed" => Purpose::Needed,
             "excess" => Purpose::Excess,
+            "shared" => Purpose::Shared,
             _ => Purpose::Later,
         };
         let (statement, is_allowed) = (row.try_get("", "statement")?, row.try_get("", "is_allowed")?);
@@ -197,7 +202,8 @@ pub(crate) async fn plan(connection: &Transaction, role: &str, created: &[&str])
     if facts(connection, role).await.context(read())?.is_none() {
         return Err(AppRoleError::Missing(role.to_owned()));
     }
-    let changes = changes(connection, role, created).await.context(read())?;
+    let mut changes = changes(connection, role, created).await.context(read())?;
+    changes.retain(|change| change.purpose != Purpose::Shared);
     let (allowed, refused): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.is_allowed);
     let statements = |changes: Vec<RoleChange>| changes.into_iter().map(|change| change.statement).collect();
     match refused.is_empty() {
@@ -225,6 +231,28 @@ pub(crate) async fn grant(transaction: &Transaction, role: &str) -> Result<Vec<S
         true => Ok(statements),
         false => Err(not_allowed(transaction, role, rest).await?),
     }
+}
+
+/// The lines for the operator about privileges beyond the backend's needs that a grant to the role does not give it.
+pub(crate) fn shared(role: &str, changes: &[RoleChange]) -> Vec<String> {
+    let title = format!(
+        "`{role}` has more than TARSy's backend needs, through a group, PUBLIC, or another role that granted it; review \
+         and run"
+    );
+    beyond(changes, Purpose::Shared, title)
+}
+
+/// As [`shared`], about what a grant to the role gives it, which `init --app-role` takes back.
+pub(crate) fn excess(role: &str, changes: &[RoleChange]) -> Vec<String> {
+    let title =
+        format!("`{role}` has more than TARSy's backend needs; `tarsy-db init --app-role` takes it back, or run");
+    beyond(changes, Purpose::Excess, title)
+}
+
+fn beyond(changes: &[RoleChange], purpose: Purpose, title: String) -> Vec<String> {
+    let statements: Vec<_> = changes.iter().filter(|change| change.purpose == purpose).collect();
+    let title = (!statements.is_empty()).then_some(title);
+    title.into_iter().chain(statements.iter().map(|change| format!("{};", change.statement))).collect()
 }
 
 async fn not_allowed(

@@ -1,8 +1,10 @@
--- What a role lacks that TARSy's backend needs, and how that is granted.
+-- What a role lacks that TARSy's backend needs, what it has beyond that, and how that is granted and revoked.
 -- $1: the role; $2, $3: TARSy's tables and their schemas; $4: those of them that will be created; $5: the schema of new tables.
 WITH role AS (SELECT oid FROM pg_roles WHERE rolname = $1),
 tables AS (
-    SELECT t.name, t.schema, c.oid, c.relowner, c.relacl
+    SELECT t.name, t.schema, c.oid, c.relowner, c.relacl,
+           CASE t.name WHEN 'alembic_version' THEN ARRAY['SELECT']
+                       ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'] END AS used
     FROM unnest($2::text[], $3::text[]) t (name, schema)
     LEFT JOIN pg_namespace n ON n.nspname = t.schema
     LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name AND c.relkind IN ('r', 'p')
@@ -39,9 +41,7 @@ needed AS (
     SELECT 3, 'TABLE', format('%I.%I', t.schema, t.name), p.name, p.position,
            coalesce(has_table_privilege(r.oid, t.oid, p.name), pg_has_role(r.oid, o.oid, 'USAGE')),
            coalesce(has_table_privilege(t.oid, p.name || ' WITH GRANT OPTION'), true)
-    FROM role r, creator o, tables t,
-         unnest(CASE t.name WHEN 'alembic_version' THEN ARRAY['SELECT']
-                            ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'] END) WITH ORDINALITY p (name, position)
+    FROM role r, creator o, tables t, unnest(t.used) WITH ORDINALITY p (name, position)
     UNION ALL
     SELECT 4, 'SEQUENCE', s.object, 'USAGE', 1,
            coalesce(has_sequence_privilege(r.oid, s.oid, 'USAGE'), pg_has_role(r.oid, o.oid, 'USAGE')),
@@ -71,20 +71,48 @@ later AS (
             AND (a.defaclnamespace = 0 OR n.nspname = $5) AND x.grantee = r.oid AND x.privilege_type = p.name)
     GROUP BY k.type, o.oid, o.rolname
 ),
--- Default privileges of an earlier run are also those of a ledger that is created again.
-excess AS (
-    SELECT format('%I.%I', t.schema, t.name) AS object, string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type) AS privileges,
-           pg_has_role(t.relowner, 'USAGE') AS may_revoke
-    FROM role r, tables t, aclexplode(t.relacl) x
-    WHERE t.name = 'alembic_version' AND x.grantee = r.oid AND t.relowner <> r.oid
-      AND x.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
-    GROUP BY t.schema, t.name, t.relowner
+-- The privileges of tables with their columns, and of schemas.
+privileges AS (
+    SELECT 'TABLE' AS kind, format('%I.%I', schema, name) AS object, relowner AS owner, relacl AS acl, used FROM tables
+    UNION ALL
+    SELECT 'TABLE', format('%I.%I', t.schema, t.name), t.relowner, a.attacl, t.used
+    FROM tables t JOIN pg_attribute a ON a.attrelid = t.oid AND NOT a.attisdropped
+    UNION ALL
+    SELECT 'SCHEMA', quote_ident(nspname), nspowner, nspacl, ARRAY['USAGE'] FROM pg_namespace WHERE nspname = ANY ($3::text[])
+),
+-- Those that the backend does not use, and that the role has by itself, as a member of others, or as everyone. With TRIGGER
+-- or CREATE it can let the owner run its code. Default privileges of an earlier run are also those of a ledger that is
+-- created again. Who may act as the owner has all of them.
+beyond AS (
+    SELECT p.kind, p.object, x.grantee, x.grantor, x.grantee = r.oid AND x.grantor = p.owner AS is_excess,
+           string_agg(DISTINCT x.privilege_type, ', ' ORDER BY x.privilege_type) AS privileges,
+           pg_has_role(p.owner, 'USAGE') AS may_revoke, x.grantor <> p.owner AS is_of_another
+    FROM role r, privileges p, aclexplode(p.acl) x
+    WHERE x.privilege_type <> ALL (p.used) AND NOT pg_has_role(r.oid, p.owner, 'MEMBER')
+      AND (x.grantee = 0 OR pg_has_role(r.oid, x.grantee, 'MEMBER'))
+    GROUP BY p.kind, p.object, p.owner, x.grantee, x.grantor, r.oid
+),
+revoked AS (
+    SELECT is_excess, may_revoke,
+           format('REVOKE %s ON %s %s FROM %s', privileges, kind, string_agg(object, ', ' ORDER BY object),
+                  CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END) AS statement,
+           -- A privilege is revoked as the one who granted it.
+           CASE WHEN is_of_another THEN quote_ident(pg_get_userbyid(grantor)) END AS grantor
+    FROM beyond GROUP BY kind, privileges, grantee, grantor, is_excess, may_revoke, is_of_another
+    UNION ALL
+    SELECT false, true, format('REVOKE %I FROM %I', g.rolname, m.rolname), NULL
+    FROM role r, pg_auth_members a
+    JOIN pg_roles g ON g.oid = a.roleid
+    JOIN pg_roles m ON m.oid = a.member
+    WHERE g.rolname IN ('pg_write_all_data', 'pg_maintain') AND pg_has_role(r.oid, m.oid, 'MEMBER')
+      AND EXISTS (SELECT FROM tables t WHERE NOT pg_has_role(r.oid, t.relowner, 'MEMBER'))
 )
 SELECT place, 'needed' AS purpose, may_grant AS is_allowed,
        format('GRANT %s ON %s %s TO %I', privileges, kind, string_agg(object, ', ' ORDER BY object), $1) AS statement
 FROM lacking GROUP BY place, kind, privileges, may_grant
 UNION ALL
-SELECT 5, 'excess', may_revoke, format('REVOKE %s ON TABLE %s FROM %I', privileges, object, $1) FROM excess
+SELECT 5, CASE WHEN is_excess THEN 'excess' ELSE 'shared' END, may_revoke,
+       coalesce('SET ROLE ' || grantor || '; ' || statement || '; RESET ROLE', statement) FROM revoked
 UNION ALL
 SELECT 6, 'later', is_allowed,
        format('ALTER DEFAULT PRIVILEGES %sIN SCHEMA %I GRANT %s ON %s TO %I', for_role, $5::text, privileges, kind, $1) FROM later

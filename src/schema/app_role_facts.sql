@@ -9,7 +9,10 @@ SELECT ARRAY(SELECT t.name
              FROM unnest($2::text[], $3::text[]) t (name, schema)
              JOIN pg_namespace n ON n.nspname = t.schema
              JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name AND c.relkind IN ('r', 'p')
-             WHERE pg_has_role(r.oid, c.relowner, 'MEMBER') ORDER BY 1) AS owned,
+             WHERE pg_has_role(r.oid, c.relowner, 'MEMBER') ORDER BY 1)
+           || ARRAY(SELECT 'the schema ' || n.nspname
+                    FROM pg_namespace n
+                    WHERE n.nspname = ANY ($4::text[]) AND pg_has_role(r.oid, n.nspowner, 'MEMBER') ORDER BY 1) AS owned,
        -- The server prefers them in this order. Without a setting it is the server's, which is also in force here, unless
        -- the role that is logged in has one of its own.
        coalesce((SELECT path FROM settings WHERE setrole = r.oid ORDER BY setdatabase DESC LIMIT 1),

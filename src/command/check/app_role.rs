@@ -23,29 +23,24 @@ pub(super) async fn app_role(reading: &Transaction, state: &SchemaState, role: &
 }
 
 fn judged(role: &str, facts: &RoleFacts, changes: &[RoleChange]) -> Finding {
-    let statements = |purpose| {
-        let wanted = changes.iter().filter(move |change| change.purpose == purpose);
-        wanted.map(|change| format!("{};", change.statement)).collect::<Vec<_>>()
-    };
-    let (needed, excess) = (statements(Purpose::Needed), statements(Purpose::Excess));
-    let wrong_path = facts.wrong_path(role);
+    let needed = changes.iter().filter(|change| change.purpose == Purpose::Needed);
+    let needed: Vec<_> = needed.map(|change| format!("{};", change.statement)).collect();
+    let mut worries = app_role::excess(role, changes);
+    worries.extend(app_role::shared(role, changes));
+    worries.extend(facts.wrong_path(role));
     if !needed.is_empty() {
         let title = format!("`{role}` lacks what TARSy's backend needs; `tarsy-db init --app-role` grants it, or run");
-        let lines = std::iter::once(title).chain(needed).chain(wrong_path);
+        let lines = std::iter::once(title).chain(needed).chain(worries);
         return Finding::failed(NAME, ExitCode::Privilege, lines.collect::<Vec<_>>());
     }
     let mut lines = vec![format!("`{role}` can read and write all tables")];
     lines.extend(facts.ownership(role));
-    if !excess.is_empty() {
-        lines.push("it can change `alembic_version`, which the backend only reads; run".to_owned());
-        lines.extend(excess);
-    }
-    let status = match (&wrong_path, lines.len()) {
-        (Some(_), _) => Status::Warning,
-        (None, 1) => Status::Ok,
-        (None, _) => Status::Note,
+    let status = match (worries.is_empty(), lines.len()) {
+        (false, _) => Status::Warning,
+        (true, 1) => Status::Ok,
+        (true, _) => Status::Note,
     };
-    lines.extend(wrong_path);
+    lines.extend(worries);
     Finding::new(NAME, status, lines)
 }
 
@@ -66,10 +61,12 @@ mod tests {
         };
         let lacking = judged(&[Purpose::Later, Purpose::Excess, Purpose::Needed]);
         assert_eq!((lacking.status, lacking.exit_code), (Status::Failed, ExitCode::Privilege));
-        assert_eq!(lacking.detail.0[1..], ["Needed;"]);
+        assert_eq!(lacking.detail.0[1], "Needed;");
         assert_eq!(judged(&[Purpose::Later]).status, Status::Ok);
-        let excess = judged(&[Purpose::Excess]);
-        assert_eq!((excess.status, excess.detail.0.last().map(String::as_str)), (Status::Note, Some("Excess;")));
+        for (purpose, statement) in [(Purpose::Excess, "Excess;"), (Purpose::Shared, "Shared;")] {
+            let found = judged(&[purpose]);
+            assert_eq!((found.status, found.detail.0.last().map(String::as_str)), (Status::Warning, Some(statement)));
+        }
     }
 
     #[test]

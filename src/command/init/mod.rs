@@ -9,6 +9,7 @@ mod create_database;
 mod report;
 
 use migration::Revision;
+use sea_orm::DbErr;
 
 use self::report::{AppRole, Effect, Upgrade, disabled};
 use super::wait::{self, MissingDatabase};
@@ -165,10 +166,16 @@ async fn warn(connection: &Connection, url: &DatabaseUrl, app_role: Option<&str>
         tracing::warn!("{url}: {}", encoding::shortcoming(&encoding));
     }
     if let Some(role) = app_role {
-        let facts = connection.reading(async |reading| app_role::facts(reading, role).await).await;
-        let facts = facts.context((Verb::Read, "the privileges"))?;
+        let found = connection.reading(async |reading| {
+            Ok::<_, DbErr>((app_role::facts(reading, role).await?, app_role::changes(reading, role, &[]).await?))
+        });
+        let (facts, changes) = found.await.context((Verb::Read, "the privileges"))?;
         let texts = facts.iter().flat_map(|facts| [facts.ownership(role), facts.wrong_path(role)]).flatten();
         texts.for_each(|text| tracing::warn!("{text}"));
+        let shared = app_role::shared(role, &changes);
+        if !shared.is_empty() {
+            tracing::warn!("{}", shared.join(" "));
+        }
     }
     Ok(())
 }

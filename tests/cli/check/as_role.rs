@@ -54,7 +54,7 @@ fn privileges_of_a_group_count_and_a_reader_can_check_them() {
     is_found(
         &run_at(&reader.url(), &words).expect(0),
         NAME,
-        "note",
+        "warning",
         &format!("REVOKE UPDATE ON TABLE public.alembic_version FROM {member}"),
     );
     database.execute(&format!("DROP OWNED BY {group}, {member}; DROP ROLE {group}, {member}"));
@@ -94,4 +94,78 @@ fn a_role_that_would_not_find_the_tables_is_warned_of_with_the_statement() {
     ));
     is_found(&run_at(&owner.url(), &words).expect(0), NAME, "ok", "");
     database.execute(&format!("DROP OWNED BY {backend}; DROP ROLE {backend}"));
+}
+
+/// The statements that `check` lists in a warning about what the role has beyond its needs.
+#[track_caller]
+fn revokes(database: &Database, role: &str) -> Vec<String> {
+    let checked = check(database, &["--as-role", role]).expect(0);
+    is_found(&checked, NAME, "warning", "has more than TARSy's backend needs");
+    let (_, detail) = finding(&checked, NAME);
+    detail.lines().filter(|line| line.ends_with(';')).map(str::to_owned).collect()
+}
+
+#[apply(test)]
+fn privileges_beyond_the_needs_are_warned_of_with_the_statements() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let role = Role::new(&database);
+    let (name, group) = (&role.name, format!("{}_group", database.name()));
+    init(&database, &["--app-role", name]).expect(0);
+    database.execute(&format!(
+        "CREATE ROLE {group}; GRANT {group} TO {name}; GRANT INSERT, UPDATE, DELETE ON alembic_version TO {group};
+         GRANT TRIGGER, REFERENCES ON chats, alembic_version TO {group}; GRANT CREATE ON SCHEMA public TO PUBLIC;
+         GRANT UPDATE (version_num) ON alembic_version TO PUBLIC; GRANT TRUNCATE ON events TO {name}"
+    ));
+    let found = revokes(&database, name);
+    let expected = [
+        format!("REVOKE TRUNCATE ON TABLE public.events FROM {name};"),
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC;".to_owned(),
+        format!("REVOKE DELETE, INSERT, REFERENCES, TRIGGER, UPDATE ON TABLE public.alembic_version FROM {group};"),
+        format!("REVOKE REFERENCES, TRIGGER ON TABLE public.chats FROM {group};"),
+        "REVOKE UPDATE ON TABLE public.alembic_version FROM PUBLIC;".to_owned(),
+    ];
+    assert_eq!(found, expected);
+    let done = init(&database, &["--app-role", name]).expect(0);
+    assert!(done.stdout.contains(&expected[0]), "{}", done.stdout);
+    done.tells(&["has more than TARSy's backend needs", &expected[1], &expected[2], &expected[3], &expected[4]]);
+    assert_eq!(revokes(&database, name), expected[1..]);
+    database.execute(&expected[1..].concat());
+    is_found(&check(&database, &["--as-role", name]).expect(0), NAME, "ok", "");
+    // A role that does not inherit can still become its group.
+    database.execute(&format!("ALTER ROLE {name} NOINHERIT; GRANT TRIGGER ON chats TO {group}"));
+    assert_eq!(revokes(&database, name), [format!("REVOKE TRIGGER ON TABLE public.chats FROM {group};")]);
+    database.execute(&format!("DROP OWNED BY {group}; DROP ROLE {group}"));
+}
+
+#[apply(test)]
+fn what_another_role_granted_and_roles_of_the_server_are_warned_of() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let role = Role::new(&database);
+    let (name, other) = (&role.name, format!("{}_other", database.name()));
+    init(&database, &["--app-role", name]).expect(0);
+    database.execute(&format!(
+        "CREATE ROLE {other}; GRANT TRIGGER ON chats TO {other} WITH GRANT OPTION;
+         SET ROLE {other}; GRANT TRIGGER ON chats TO {name}; RESET ROLE"
+    ));
+    let mut expected = vec![format!("SET ROLE {other}; REVOKE TRIGGER ON TABLE public.chats FROM {name}; RESET ROLE;")];
+    if database.number("SELECT current_setting('server_version_num')::bigint") >= 140_000 {
+        database.execute(&format!("GRANT pg_write_all_data TO {name}"));
+        expected.insert(0, format!("REVOKE pg_write_all_data FROM {name};"));
+    }
+    init(&database, &["--app-role", name]).expect(0);
+    assert_eq!(revokes(&database, name), expected);
+    database.execute(&expected.concat());
+    is_found(&check(&database, &["--as-role", name]).expect(0), NAME, "ok", "");
+    database.execute(&format!("DROP OWNED BY {other}; DROP ROLE {other}"));
+}
+
+#[apply(test)]
+fn the_owner_of_the_schema_is_noted() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let role = Role::new(&database);
+    init(&database, &["--app-role", &role.name]).expect(0);
+    database.execute(&format!("ALTER SCHEMA public OWNER TO {}", role.name));
+    let checked = check(&database, &["--as-role", &role.name]).expect(0);
+    is_found(&checked, NAME, "note", "may act as the owner of the schema public");
+    database.execute("ALTER SCHEMA public OWNER TO CURRENT_USER");
 }

@@ -105,10 +105,14 @@ fn what_is_missing_is_granted_at_a_revision_that_is_already_there() {
     assert_eq!(done.json()["outcome"], "present");
     assert_eq!(grants(&planned), grants(&done));
     let granted = grants(&done).join("; ");
-    assert!(!granted.contains("alert_sessions"), "{granted}");
-    let revoked = format!("REVOKE DELETE, INSERT, TRUNCATE, UPDATE ON TABLE public.alembic_version FROM {name}");
-    assert!(granted.contains(&revoked), "{granted}");
-    database.execute(&format!("REVOKE TRUNCATE ON alert_sessions, events FROM {name}"));
+    assert!(!granted.contains("DELETE ON TABLE public.alert_sessions"), "{granted}");
+    for (table, privileges) in
+        [("alembic_version", "r"), ("alert_sessions", "arwd"), ("events", "arwd"), ("chats", "arwd")]
+    {
+        let sql = format!("SELECT relacl::text FROM pg_class WHERE relname = '{table}'");
+        let listed = database.texts(&sql).into_iter().flatten().collect::<String>();
+        assert!(listed.contains(&format!("{name}={privileges}/")), "{table}: {listed}");
+    }
     works_without_changing_the_schema(&role);
     for text in ["already at revision", "nothing to grant"] {
         let again = init(&database, &["--app-role", name]).expect(0).stdout;
@@ -284,4 +288,45 @@ fn an_owner_whose_name_needs_quotes_grants_and_a_member_grants_for_it() {
     run_at(&by_owner, &["init", "--to", "head"]).expect(0);
     works_without_changing_the_schema(&backend);
     database.execute(&format!("DROP OWNED BY {quoted}, {member}; DROP ROLE {member}, {quoted}"));
+}
+
+#[apply(test)]
+fn what_an_older_role_could_do_beyond_the_needs_is_revoked() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let role = Role::new(&database);
+    let name = &role.name;
+    database.execute(&format!(
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}; GRANT CREATE ON SCHEMA public TO {name};
+         GRANT UPDATE (version_num) ON alembic_version TO {name}"
+    ));
+    let planned = init_for(&database, &role, &["--dry-run"]).expect(0);
+    assert_eq!(grants(&init_for(&database, &role, &[]).expect(0)), grants(&planned));
+    works_without_changing_the_schema(&role);
+    let mut backend = Connection::open(&role.url());
+    backend.execute("CREATE FUNCTION pg_temp.mine() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$");
+    for table in ["alembic_version", "alert_sessions"] {
+        is_denied(
+            &mut backend,
+            &format!("CREATE TRIGGER mine BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION pg_temp.mine()"),
+        );
+        is_denied(&mut backend, &format!("TRUNCATE {table}"));
+    }
+    backend.close();
+    assert_eq!(grants(&init_for(&database, &role, &[]).expect(0)), [""; 0]);
+}
+
+#[apply(test)]
+fn a_privilege_that_cannot_be_revoked_is_77_with_the_statement() {
+    let database = Database::postgresql();
+    let (owner, backend) = (Role::new(&database), format!("{}_backend", database.name()));
+    database.execute(&format!(
+        "CREATE ROLE {backend}; GRANT CREATE ON SCHEMA public TO {backend}, {owner}",
+        owner = owner.name
+    ));
+    let refused = run_at(&owner.url(), &["init", "--app-role", &backend]).expect(77);
+    let statement = format!("REVOKE CREATE ON SCHEMA public FROM {backend}");
+    refused.tells(&["nothing was changed", &statement]);
+    database.execute(&statement);
+    run_at(&owner.url(), &["init", "--app-role", &backend]).expect(0);
+    database.execute(&format!("DROP OWNED BY {backend}; DROP ROLE {backend}"));
 }
