@@ -1,7 +1,8 @@
 //! The arguments of `check`.
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
+
+use super::parser::role;
 
 /// The arguments of `check`.
 #[derive(Debug, Args)]
@@ -34,6 +35,6 @@ pub(crate) struct Check {
     /// Also check whether this role has what TARSy's backend needs. PostgreSQL only.
     ///
     /// Fails with exit code 77 and the statements that grant what is missing. `init --app-role` runs them.
-    #[arg(long, value_name = "ROLE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ROLE", value_parser = role())]
     pub(crate) as_role: Option<String>,
 }

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use migration::Revision;
 
-use super::parser::duration;
+use super::parser::{duration, role};
 
 /// The arguments of `init`.
 #[derive(Debug, Args)]
@@ -28,7 +27,7 @@ pub(crate) struct Init {
     /// The role may then connect, read and write TARSy's tables, use their sequences, and read `alembic_version`. This
     /// also holds for tables that their owner creates later. Only what is missing is granted. Such a backend cannot
     /// upgrade the schema, so bring it to the backend's revision with `--to`.
-    #[arg(long, value_name = "ROLE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ROLE", value_parser = role())]
     pub(crate) app_role: Option<String>,
 
     /// First create the database of the URL if it does not exist, with the encoding UTF8.

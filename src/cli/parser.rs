@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
+use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, PossibleValue, TypedValueParser};
 
 use crate::database::url::{self, Secret};
 use crate::format;
@@ -66,6 +66,18 @@ pub(crate) fn archive() -> impl TypedValueParser<Value = PathBuf> {
     path().try_map(|path| match path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zst")) {
         false => Ok(path),
         true => Err("leave out `.zst`: `--compress` appends it"),
+    })
+}
+
+/// Parses the name of a role of PostgreSQL. A URL is refused, because it may hold a password and names are shown.
+pub(crate) fn role() -> impl TypedValueParser<Value = String> {
+    NonEmptyStringValueParser::new().try_map(|name| match name.as_str() {
+        text if url::is_url(text) => Err("expected the name of a role, not a URL"),
+        "public" | "none" => Err("PostgreSQL reserves this name: expected the role with which the backend logs in"),
+        text if text.starts_with("pg_") => {
+            Err("PostgreSQL reserves names with `pg_`: expected the role with which the backend logs in")
+        }
+        _ => Ok(name),
     })
 }
 

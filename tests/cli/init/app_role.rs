@@ -330,3 +330,22 @@ fn a_privilege_that_cannot_be_revoked_is_77_with_the_statement() {
     run_at(&owner.url(), &["init", "--app-role", &backend]).expect(0);
     database.execute(&format!("DROP OWNED BY {backend}; DROP ROLE {backend}"));
 }
+
+#[apply(test)]
+fn a_url_and_reserved_names_are_no_roles() {
+    let database = Database::postgresql();
+    for words in [&["init", "--app-role"][..], &["check", "--as-role"]] {
+        for url in ["postgresql://user:hidden@db/tarsy", "sqlite:///hidden.db", "POSTGRES://user:hidden@db/tarsy"] {
+            for words in [[words, &[url]].concat(), vec![words[0], &format!("{}={url}", words[1])]] {
+                let refused = run_at(database.url(), &words).expect(2);
+                refused.tells(&["invalid value '<URL>'", "expected the name of a role, not a URL"]);
+                assert!(!refused.stderr.contains("hidden"), "{}", refused.stderr);
+            }
+        }
+        for name in ["public", "none", "pg_monitor", "pg_database_owner"] {
+            let refused = run_at(database.url(), &[words, &[name]].concat()).expect(2);
+            refused.tells(&[&format!("invalid value '{name}'"), "expected the role with which the backend logs in"]);
+        }
+    }
+    assert_eq!(baseline::listing(&database), "");
+}
