@@ -9,7 +9,7 @@ use super::visible::texts;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
 use crate::database::quote::quoted;
-use crate::database::transaction::Transaction;
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
@@ -101,6 +101,12 @@ pub(crate) struct RoleFacts {
     /// TARSy's tables and their schemas that the role may change because it is their owner, a member of the owner, or a
     /// superuser.
     pub owned: Vec<String>,
+    /// Why the role cannot log in.
+    pub obstacles: Vec<String>,
+    /// The statement that lets the role log in.
+    pub open_login: String,
+    /// The tables of which row policies may hide rows from the role.
+    pub row_secured: Vec<String>,
     /// The search path with which the role logs in, as the server stores it.
     pub search_path: String,
     /// The schemas of TARSy's tables.
@@ -115,6 +121,24 @@ impl RoleFacts {
     pub(crate) fn ownership(&self, role: &str) -> Option<String> {
         let tables = (!self.owned.is_empty()).then(|| self.owned.join(", "))?;
         Some(format!("`{role}` can change the schema, because it is a superuser, or may act as the owner of {tables}"))
+    }
+
+    /// The sentence for the operator if the role cannot log in, which a group need not.
+    #[must_use]
+    pub(crate) fn no_login(&self, role: &str) -> Option<String> {
+        let reasons = (!self.obstacles.is_empty()).then(|| self.obstacles.join(", "))?;
+        Some(format!("`{role}` cannot log in, because {reasons}; run `{}`", self.open_login))
+    }
+
+    /// The sentence for the operator if the role may not see or write every row.
+    #[must_use]
+    pub(crate) fn hidden_rows(&self, role: &str) -> Option<String> {
+        let tables = (!self.row_secured.is_empty()).then(|| self.row_secured.join(", "))?;
+        Some(format!(
+            "row-level security may hide rows of {tables} from `{role}`, or refuse to write them; create policies that allow \
+             it every row, or let a superuser run `ALTER ROLE {} BYPASSRLS`",
+            quoted(role)
+        ))
     }
 
     /// The sentence for the operator if the role's unqualified names do not lead to the tables.
@@ -154,18 +178,33 @@ fn schemas_of(path: &str, role: &str) -> Vec<String> {
 pub(crate) async fn facts(connection: &Transaction, role: &str) -> Result<Option<RoleFacts>, DbErr> {
     let (tables, schemas) = tables(connection);
     let homes: Vec<String> = connection.namespace().schemas().into_iter().map(str::to_owned).collect();
-    let values: [Value; 4] = [role.into(), tables.into(), schemas.into(), homes.clone().into()];
+    let is_of_server = has_path_of_server(connection).await?;
+    let values: [Value; 5] = [role.into(), tables.into(), schemas.into(), homes.clone().into(), is_of_server.into()];
     let sql = include_str!("app_role_facts.sql");
     let found = connection.query_one_raw(Statement::from_sql_and_values(connection.backend(), sql, values)).await?;
     let facts = |row: sea_orm::QueryResult| {
         Ok(RoleFacts {
             owned: row.try_get("", "owned")?,
+            obstacles: row.try_get("", "obstacles")?,
+            open_login: row.try_get::<Option<String>>("", "open_login")?.unwrap_or_default(),
+            row_secured: row.try_get("", "row_secured")?,
             search_path: row.try_get("", "search_path")?,
             schemas: homes,
             set_path: row.try_get::<Option<String>>("", "set_path")?.unwrap_or_default(),
         })
     };
     found.map(facts).transpose()
+}
+
+/// Whether the search path with which this session began is the server's own, and not one of the URL or of the role that is
+/// logged in. The server tells where a value is from only while it is in force.
+async fn has_path_of_server(connection: &Transaction) -> Result<bool, DbErr> {
+    connection.execute_unprepared("SET LOCAL search_path TO DEFAULT").await?;
+    let sql = "SELECT source OPERATOR(pg_catalog.<>) ALL (ARRAY['client', 'user', 'database user']) AS is_of_server
+               FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'search_path'";
+    let is_of_server = row(connection, sql).await?.try_get("", "is_of_server");
+    connection.search(SearchPath::Empty).await?;
+    is_of_server
 }
 
 /// The statements that give the role what it lacks, on the tables that exist and on those that are `created` later. The

@@ -25,7 +25,13 @@ pub(super) async fn app_role(reading: &Transaction, state: &SchemaState, role: &
 fn judged(role: &str, facts: &RoleFacts, changes: &[RoleChange]) -> Finding {
     let needed = changes.iter().filter(|change| change.purpose == Purpose::Needed);
     let needed: Vec<_> = needed.map(|change| format!("{};", change.statement)).collect();
-    let mut worries = app_role::excess(role, changes);
+    let unusable: Vec<_> = [facts.no_login(role), facts.hidden_rows(role)].into_iter().flatten().collect();
+    let can = match unusable.is_empty() {
+        true => "can read and write all tables",
+        false => "has all privileges that TARSy's backend needs",
+    };
+    let mut worries = unusable;
+    worries.extend(app_role::excess(role, changes));
     worries.extend(app_role::shared(role, changes));
     worries.extend(facts.wrong_path(role));
     if !needed.is_empty() {
@@ -33,7 +39,7 @@ fn judged(role: &str, facts: &RoleFacts, changes: &[RoleChange]) -> Finding {
         let lines = std::iter::once(title).chain(needed).chain(worries);
         return Finding::failed(NAME, ExitCode::Privilege, lines.collect::<Vec<_>>());
     }
-    let mut lines = vec![format!("`{role}` can read and write all tables")];
+    let mut lines = vec![format!("`{role}` {can}")];
     lines.extend(facts.ownership(role));
     let status = match (worries.is_empty(), lines.len()) {
         (false, _) => Status::Warning,

@@ -170,7 +170,10 @@ async fn warn(connection: &Connection, url: &DatabaseUrl, app_role: Option<&str>
             Ok::<_, DbErr>((app_role::facts(reading, role).await?, app_role::changes(reading, role, &[]).await?))
         });
         let (facts, changes) = found.await.context((Verb::Read, "the privileges"))?;
-        let texts = facts.iter().flat_map(|facts| [facts.ownership(role), facts.wrong_path(role)]).flatten();
+        let texts = facts
+            .iter()
+            .flat_map(|facts| [facts.ownership(role), facts.wrong_path(role), facts.hidden_rows(role)])
+            .flatten();
         texts.for_each(|text| tracing::warn!("{text}"));
         let shared = app_role::shared(role, &changes);
         if !shared.is_empty() {

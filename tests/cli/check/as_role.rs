@@ -44,7 +44,7 @@ fn privileges_of_a_group_count_and_a_reader_can_check_them() {
     let group = format!("{}_group", database.name());
     let member = format!("{}_member", database.name());
     database.execute(&format!(
-        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}; CREATE ROLE {group}; CREATE ROLE {member} IN ROLE {group}",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}; CREATE ROLE {group}; CREATE ROLE {member} LOGIN IN ROLE {group}",
         reader.name
     ));
     init(&database, &["--app-role", &group]).expect(0);
@@ -78,7 +78,7 @@ fn a_role_that_would_not_find_the_tables_is_warned_of_with_the_statement() {
     let (owner, backend) = (Role::new(&database), format!("{}_backend", database.name()));
     database.execute(&format!(
         "CREATE SCHEMA \"Of tarsy\" AUTHORIZATION {0}; ALTER ROLE {0} SET search_path = \"Of tarsy\";
-         CREATE ROLE {backend}",
+         CREATE ROLE {backend} LOGIN",
         owner.name
     ));
     let init = run_at(&owner.url(), &["init", "--to", "head", "--app-role", &backend]).expect(0);
@@ -168,4 +168,71 @@ fn the_owner_of_the_schema_is_noted() {
     let checked = check(&database, &["--as-role", &role.name]).expect(0);
     is_found(&checked, NAME, "note", "may act as the owner of the schema public");
     database.execute("ALTER SCHEMA public OWNER TO CURRENT_USER");
+}
+
+#[apply(test)]
+fn a_role_that_cannot_log_in_is_warned_of() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let role = Role::new(&database);
+    let name = &role.name;
+    init(&database, &["--app-role", name]).expect(0);
+    for (options, reason, remedy) in [
+        ("NOLOGIN", "it lacks LOGIN", "LOGIN"),
+        ("VALID UNTIL '2001-01-01'", "its password has expired", "VALID UNTIL 'infinity'"),
+        ("CONNECTION LIMIT 0", "its connection limit is 0", "CONNECTION LIMIT -1"),
+        ("NOLOGIN CONNECTION LIMIT 0", "it lacks LOGIN, its connection limit is 0", "LOGIN CONNECTION LIMIT -1"),
+    ] {
+        database.execute(&format!("ALTER ROLE {name} {options}"));
+        let statement = format!("ALTER ROLE {name} {remedy}");
+        let sentence = format!("`{name}` cannot log in, because {reason}; run `{statement}`");
+        let checked = check(&database, &["--as-role", name]).expect(0);
+        is_found(&checked, NAME, "warning", &sentence);
+        assert!(!finding(&checked, NAME).1.contains("can read and write all tables"));
+        database.execute(&statement);
+        is_found(&check(&database, &["--as-role", name]).expect(0), NAME, "ok", "can read and write all tables");
+    }
+}
+
+#[apply(test)]
+fn row_policies_that_do_not_allow_every_row_are_warned_of() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let role = Role::new(&database);
+    let name = &role.name;
+    init(&database, &["--app-role", name]).expect(0);
+    let finds = |status, text: &str| {
+        let checked = check(&database, &["--as-role", name]).expect(0);
+        is_found(&checked, NAME, status, text);
+    };
+    database.execute(
+        "ALTER TABLE chats ENABLE ROW LEVEL SECURITY; ALTER TABLE alembic_version ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY read ON alembic_version FOR SELECT USING (true); CREATE POLICY read ON chats FOR SELECT USING (true)",
+    );
+    let sentence = format!("row-level security may hide rows of chats from `{name}`");
+    finds("warning", &sentence);
+    init(&database, &["--app-role", name]).expect(0).tells(&[&sentence]);
+    database.execute(&format!("CREATE POLICY one ON chats TO {name} USING (chat_id = '1')"));
+    finds("warning", &sentence);
+    database.execute(&format!("CREATE POLICY every ON chats TO {name} USING (true)"));
+    finds("ok", "can read and write all tables");
+    database.execute("CREATE POLICY fewer ON chats AS RESTRICTIVE FOR DELETE USING (created_by IS NULL)");
+    finds("warning", &sentence);
+    database.execute(&format!("ALTER ROLE {name} BYPASSRLS"));
+    finds("ok", "can read and write all tables");
+}
+
+#[apply(test)]
+fn the_search_path_of_the_url_or_of_the_own_role_is_not_that_of_the_backend() {
+    let database = Database::postgresql();
+    let (owner, backend) = (Role::new(&database), format!("{}_backend", database.name()));
+    database.execute(&format!("CREATE SCHEMA tarsy AUTHORIZATION {}; CREATE ROLE {backend} LOGIN", owner.name));
+    let url = format!("{}?options=-csearch_path%3Dtarsy", owner.url());
+    let found = format!("`{backend}` does not find the tables in the schema `tarsy`");
+    run_at(&url, &["init", "--to", "head", "--app-role", &backend]).expect(0).tells(&[&found]);
+    let words = ["check", "--output", "json", "--as-role", &backend];
+    is_found(&run_at(&url, &words).expect(0), NAME, "warning", &found);
+    database.execute(&format!("ALTER ROLE {} SET search_path = tarsy", owner.name));
+    is_found(&run_at(&owner.url(), &words).expect(0), NAME, "warning", &found);
+    database.execute(&format!("ALTER DATABASE {} SET search_path = tarsy", database.name()));
+    is_found(&run_at(&url, &words).expect(0), NAME, "ok", "");
+    database.execute(&format!("DROP OWNED BY {backend}; DROP ROLE {backend}"));
 }
