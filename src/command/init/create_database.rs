@@ -47,7 +47,7 @@ async fn open_maintenance(
         DatabaseUrl::Postgresql(Box::new(address))
     });
     match connection::open(&first, Access::Read, pool, arguments.lock_timeout).await {
-        Err(error) if error.cause.class == ErrorClass::NoSuchDatabase => {
+        Err(error) if matches!(error.cause.class, ErrorClass::NoSuchDatabase | ErrorClass::Privilege) => {
             connection::open(&second, Access::Read, pool, arguments.lock_timeout).await
         }
         connection => connection,

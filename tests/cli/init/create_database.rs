@@ -95,6 +95,21 @@ fn in_a_cluster_of_another_encoding_and_without_the_usual_databases_it_is_utf8()
 }
 
 #[apply(test)]
+fn a_role_that_may_not_log_in_to_postgres_uses_template1() {
+    let server = Server::start(&[]);
+    let admin = Database::on(&server.url("postgres"));
+    let role = Role::new(&admin);
+    let (_, name) = beside(&admin, "_refused");
+    let (login, _) =
+        role.url().rsplit_once('/').map(|(login, last)| (login.to_owned(), last.to_owned())).expect("a URL");
+    let url = format!("{login}/{name}");
+    admin.execute(&format!("ALTER ROLE {} CREATEDB; REVOKE CONNECT ON DATABASE postgres FROM PUBLIC", role.name));
+    let created = run_at(&url, &["init", "--create-database", "--output", "json"]).expect(0).json();
+    assert_eq!(created["created_database"], true);
+    drop_database(&admin, &name);
+}
+
+#[apply(test)]
 fn it_waits_for_the_server_and_not_for_the_database() {
     let server = Server::create(&[]);
     let directory = tempfile::tempdir().expect("a temporary directory");
