@@ -85,12 +85,12 @@ impl Field {
         assert!(script.contains("search_path"), "{script}");
         self.runs(&["init", "--to", "head"], 0);
         self.runs(&["init", "--to", "head"], 0);
-        // A role that every server has.
-        let for_role = ["init", "--to", "head", "--app-role", "pg_monitor"];
+        self.planted.execute("CREATE ROLE backend LOGIN");
+        let for_role = ["init", "--to", "head", "--app-role", "backend"];
         self.runs(&[&for_role[..], &["--dry-run"]].concat(), 0);
         self.runs(&[&for_role[..], &["--sql"]].concat(), 0);
         self.runs(&for_role, 0);
-        self.runs(&["check", "--as-role", "pg_monitor"], 0);
+        self.runs(&["check", "--as-role", "backend"], 0);
         for condition in ["connect", "writable", "schema"] {
             self.runs(&["wait", "--for", condition], 0);
         }

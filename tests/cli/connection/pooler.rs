@@ -11,7 +11,7 @@ use crate::support::cases::each;
 use crate::support::database::block_on;
 use crate::support::history::{NOW, OLD_US, full_history, insert_many, insert_whole_sessions};
 use crate::support::pooler::Pooler;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
+use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, test};
 
 const OLD: [&str; 7] = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%"];
 
@@ -73,15 +73,15 @@ fn no_command_leaves_anything_on_the_session_of_a_pooler() {
     let database = Database::postgresql();
     database.execute("SELECT 1");
     let pooled = Pooled::new(&database);
+    let role = Role::new(&database);
     pooled.leaves_nothing(&["wait", "--for", "schema", "--max-attempts", "1"], 3);
     pooled.leaves_nothing(&["init"], 0);
     insert_many(&database, 30, 64, OLD_US);
     pooled.leaves_nothing(&["init", "--to", "head", "--dry-run"], 0);
     pooled.leaves_nothing(&["init", "--to", "head", "--sql"], 0);
     pooled.leaves_nothing(&["init", "--to", "head"], 0);
-    // A role that every server has.
-    pooled.leaves_nothing(&["init", "--app-role", "pg_monitor"], 0);
-    pooled.leaves_nothing(&["check", "--as-role", "pg_monitor"], 0);
+    pooled.leaves_nothing(&["init", "--app-role", &role.name], 0);
+    pooled.leaves_nothing(&["check", "--as-role", &role.name], 0);
     insert_whole_sessions(&database, 30, OLD_US);
     for condition in ["connect", "writable", "schema"] {
         pooled.leaves_nothing(&["wait", "--for", condition], 0);

@@ -105,7 +105,10 @@ fn a_role_without_privileges() {
         "failure-privilege-to-delete",
         &scene.failure(&["prune", "--now", NOW, "--yes", "--max-share", "100%"]),
     );
-    assert_seen("failure-privilege-to-grant", &scene.failure(&["init", "--app-role", "pg_monitor"]));
+    let backend = format!("{}_backend", database.name());
+    database.execute(&format!("CREATE ROLE {backend} LOGIN"));
+    assert_seen("failure-privilege-to-grant", &scene.failure(&["init", "--app-role", &backend]));
+    database.execute(&format!("DROP ROLE {backend}"));
     assert_seen("failure-no-such-role", &scene.failure(&["init", "--app-role", "No One"]));
     database.execute("ALTER TABLE alert_sessions ENABLE ROW LEVEL SECURITY");
     assert_seen("failure-row-policy", &scene.failure(&["prune", "--now", NOW, "--dry-run"]));
