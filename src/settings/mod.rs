@@ -288,7 +288,8 @@ mod tests {
         assert_eq!(settings.database.source, SettingSource::Default);
         assert_eq!(settings.retention_days, Setting::default(90));
         assert_eq!(settings.event_retention_hours, Setting::default(24));
-        assert_eq!(load(&[("DATABASE_URL", "  ")]).expect("blank").database.source, SettingSource::Default);
+        assert_eq!(load(&[("DATABASE_URL", "")]).expect("empty").database.source, SettingSource::Default);
+        assert!(load(&[("DATABASE_URL", "  ")]).is_err(), "a lost value is not the default");
         assert_eq!(load(&[("TESTING", "true")]).expect("testing").database.value.to_string(), ":memory:");
     }
 
