@@ -29,7 +29,12 @@ FILES = (
     "client/home-without-key-and-trusted",
     "client-mode/unused-644-with-tls",
 )
-UNENCODED = ("form/colon-in-password", "user/plain-blank", "sqlalchemy/password-with-blank")
+UNENCODED = (
+    "form/colon-in-password",
+    "user/plain-blank",
+    "sqlalchemy/password-with-blank",
+    "sqlalchemy/at-sign-in-parameter-after-port",
+)
 # Refused (78) where libpq connects.
 REFUSALS = [
     Purpose(
@@ -64,6 +69,11 @@ REFUSALS = [
     ),
     Purpose(("password/not-utf8/variable",), "`PGPASSWORD`", "a variable that is not UTF-8 may be one that was damaged"),
     Purpose(("requiressl/1-and-disable",), "`sslmode`", "two names of one parameter contradict each other"),
+    Purpose(
+        ("sqlalchemy/hosts-and-port-at-the-last",),
+        "several hosts and one port",
+        "for SQLAlchemy it is the port of all hosts, and for libpq of the last one",
+    ),
     Purpose(UNENCODED, "percent-encoded", "the backend itself refuses a URL with characters that are not encoded"),
 ]
 # Taken where libpq fails.

@@ -17,7 +17,7 @@ const COMMANDS: [&[&str]; 6] = [
     &["wait", "--max-attempts", "1"],
     &["check"],
     &["info"],
-    &["prune", "--max-share", "100%", "--yes"],
+    &["prune", "--max-share", "100%", "--yes", "--retry-for", "0s"],
     &["migrate-sqlite-to-postgres"],
 ];
 
