@@ -64,7 +64,8 @@ async fn dispatch(command: Command, settings: &Settings, context: &Context) -> R
     let interrupt =
         Interrupt::listen().map_err(|source| Error::System { action: (Verb::Listen, "for signals").into(), source })?;
     let url = &settings.database.value;
-    interrupt.or(Box::pin(direct::require_same(settings))).await??;
+    let watch = Watch::new(url, (Verb::Compare, "the database of the direct URL"), &|| ());
+    interrupt.or(watch.over(direct::require_same(settings))).await??;
     match command {
         Command::Init(arguments) => {
             let on_commit = || interrupt.hold();

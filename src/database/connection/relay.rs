@@ -42,7 +42,7 @@ async fn answer(mut from: ReadHalf<Box<dyn Stream>>, mut to: OwnedWriteHalf) {
     let mut place = Place::default();
     loop {
         match from.read(&mut chunk).await {
-            Ok(0) => return place.last_error().into_iter().for_each(keep),
+            Ok(0) => return keep(place.last_error()),
             Ok(length) => {
                 place.advance(&chunk[..length]);
                 if to.write_all(&chunk[..length]).await.is_err() {
@@ -52,21 +52,21 @@ async fn answer(mut from: ReadHalf<Box<dyn Stream>>, mut to: OwnedWriteHalf) {
             Err(error) => {
                 // A server that closes the connection while data is on its way to it resets it behind its last message.
                 if let Some(cause) = place.last_error() {
-                    return keep(cause);
+                    return keep(Some(cause));
                 }
                 let cause = DatabaseCause::of_io(&error);
                 // Within a message the driver would take it for a part of that.
                 if place.is_between_messages() {
                     to.write_all(&relayed::answer(cause.class, &cause.message)).await.ok();
                 }
-                return keep(cause);
+                return keep(Some(cause));
             }
         }
     }
 }
 
-fn keep(cause: DatabaseCause) {
-    relayed::set_last_words(cause.class, cause.message);
+fn keep(cause: Option<DatabaseCause>) {
+    relayed::set_last_words(cause.map(|cause| (cause.class, cause.message)));
 }
 
 /// Where in a message the server's answers have come.

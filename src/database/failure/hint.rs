@@ -17,6 +17,9 @@ pub(crate) const FIND_PRIMARY: &str =
 /// What a message says if a host was reached that is not the primary.
 const NOT_PRIMARY: [&str; 2] = ["`target_session_attrs=read-write`", "`target_session_attrs=primary`"];
 
+/// What the operating system reports where a Unix socket is missing.
+const NO_SOCKET: &str = "no such file or directory";
+
 impl DatabaseCause {
     /// What the operator can do about it.
     #[must_use]
@@ -29,6 +32,10 @@ impl DatabaseCause {
             // The other hosts may have failed in another way.
             class if class.is_transient() && self.is_without_primary() => {
                 "run `tarsy-db wait`, which tries all hosts until one is the primary, then the same command again"
+            }
+            ErrorClass::Refused if self.message == NO_SOCKET => {
+                "there is no server's Unix socket in that directory: name the host in the URL, such as `@localhost:5432`, or \
+                 start the server"
             }
             ErrorClass::Refused => {
                 "check that the server is running and that host and port are right, or run `tarsy-db wait` first"

@@ -15,9 +15,9 @@ use crate::mutex::lock;
 /// at their end.
 static LAST_WORDS: Mutex<Option<(ErrorClass, String)>> = Mutex::new(None);
 
-/// Keeps the reason of a connection that has ended.
-pub(crate) fn set_last_words(class: ErrorClass, message: String) {
-    *lock(&LAST_WORDS) = Some((class, message));
+/// Keeps the reason of a connection that has ended, if it is known.
+pub(crate) fn set_last_words(words: Option<(ErrorClass, String)>) {
+    *lock(&LAST_WORDS) = words;
 }
 
 /// The reason of the connection that has ended last, once.

@@ -56,6 +56,14 @@ fn a_refused_login_ends_the_search_and_all_reasons_are_shown_otherwise() {
 }
 
 #[apply(test)]
+fn a_missing_unix_socket_is_named_with_its_directory() {
+    let directory = test_directory();
+    let place = directory.path().display().to_string();
+    let refused = run_at(&format!("postgresql://u@/d?host={place}"), &["info"]).expect(69);
+    refused.tells(&[&format!("u@{place}:5432/d"), "name the host in the URL"]);
+}
+
+#[apply(test)]
 fn an_attempt_takes_as_long_as_it_may() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("an address").port();

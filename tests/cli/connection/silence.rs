@@ -266,6 +266,19 @@ fn a_role_with_one_connection_gives_up_a_query_that_is_late() {
     assert!(outcome.stderr.contains("too many connections"), "{}", outcome.stderr);
 }
 
+#[apply(test)]
+fn the_comparison_of_the_direct_url_gives_up_a_pooler_that_answers_nothing() {
+    let database = three_old_sessions();
+    let proxy = Proxy::to(database.port());
+    proxy.halt_at(Moment::Before("is_same"), Silence::Network);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tarsy-db"));
+    command.env_clear().current_dir(database.directory()).env("DATABASE_URL", database.url_through(proxy.port));
+    command.env("DIRECT_DATABASE_URL", format!("{}?connect_timeout=1", database.url())).args(["check", "--fix"]);
+    let mut run = Running::of(&mut command);
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    finish(run, 69).tells(&["cannot compare the database of the direct URL"]);
+}
+
 /// An end of a connection, by its place in the table of connections.
 #[derive(Clone, Copy)]
 enum End {
