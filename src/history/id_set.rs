@@ -8,19 +8,25 @@ use serde::Serialize;
 /// Up to this many values PostgreSQL is made to look each one up in an index instead of scanning the table.
 const FEW: u64 = 1000;
 
-/// The values of a query, for a membership condition.
+/// A set of values, for a membership condition.
 #[derive(Debug, Clone)]
 pub(crate) struct IdSet {
-    query: SelectStatement,
+    ids: Ids,
     /// Whether PostgreSQL must look each value up in an index, whatever its statistics say about the size of the table
     /// and the cost of the index.
     are_few: bool,
 }
 
+#[derive(Debug, Clone)]
+enum Ids {
+    Of(SelectStatement),
+    Listed(Vec<String>),
+}
+
 impl IdSet {
     /// All values of a query, which has about this many.
     pub(crate) fn all(query: SelectStatement, backend: DbBackend, count: u64) -> Self {
-        Self { query, are_few: backend == DbBackend::Postgres && count <= FEW }
+        Self { ids: Ids::Of(query), are_few: backend == DbBackend::Postgres && count <= FEW }
     }
 
     /// Few values, which are bound as one.
@@ -28,17 +34,26 @@ impl IdSet {
     where
         Vec<T>: Into<Value>,
     {
-        Self { query: bound(backend, values), are_few: backend == DbBackend::Postgres }
+        Self { ids: Ids::Of(bound(backend, values)), are_few: backend == DbBackend::Postgres }
+    }
+
+    /// Few values, for a DELETE. SQLite would note each row in memory before it deletes the first, if the condition had a
+    /// query; a list has none.
+    pub(crate) fn listed(backend: DbBackend, values: Vec<String>) -> Self {
+        match backend {
+            DbBackend::Postgres => Self::bound(backend, values),
+            _ => Self { ids: Ids::Listed(values), are_few: false },
+        }
     }
 
     /// The values of a query that gives few, whatever the statistics say.
     pub(crate) fn looked_up(backend: DbBackend, query: SelectStatement) -> Self {
-        Self { query, are_few: backend == DbBackend::Postgres }
+        Self { ids: Ids::Of(query), are_few: backend == DbBackend::Postgres }
     }
 
     /// The values of another query, about as many.
     pub(crate) fn with_query(&self, query: SelectStatement) -> Self {
-        Self { query, are_few: self.are_few }
+        Self { ids: Ids::Of(query), are_few: self.are_few }
     }
 
     /// The condition that a column has one of the values.
@@ -48,10 +63,11 @@ impl IdSet {
 
     /// The condition that an expression has one of the values.
     pub(crate) fn has(&self, value: Expr) -> Expr {
-        match self.are_few {
+        match &self.ids {
             // The planner does not see how many elements there are, and so expects few.
-            true => value.eq(PgFunc::any(Expr::cust_with_expr("ARRAY $1", self.query.clone()))),
-            false => value.in_subquery(self.query.clone()),
+            Ids::Of(query) if self.are_few => value.eq(PgFunc::any(Expr::cust_with_expr("ARRAY $1", query.clone()))),
+            Ids::Of(query) => value.in_subquery(query.clone()),
+            Ids::Listed(values) => value.is_in(values.clone()),
         }
     }
 }
@@ -64,7 +80,7 @@ where
     if backend == DbBackend::Postgres {
         return Query::select().expr(Func::cust("unnest").arg(Expr::val(values))).to_owned();
     }
-    let json = serde_json::json!(values).to_string();
+    let json = serde_json::to_string(&values).expect("ids are text or numbers");
     Query::select().column("value").from_function(Func::cust("json_each").arg(json), "ids").to_owned()
 }
 
@@ -107,6 +123,9 @@ mod tests {
         };
         assert_eq!(statement(DbBackend::Postgres), [ids().into()]);
         assert_eq!(statement(DbBackend::Sqlite), [r#"["it's","a\\"]"#.into()]);
+        let listed = |backend| sql(backend, IdSet::listed(backend, ids()).contains("id"));
+        assert_eq!(listed(DbBackend::Sqlite), r#"SELECT "id" FROM "t" WHERE "id" IN (?, ?)"#);
+        assert_eq!(listed(DbBackend::Postgres), r#"SELECT "id" FROM "t" WHERE "id" = ANY(ARRAY (SELECT unnest($1)))"#);
         let none_of = |backend| sql(backend, is_none_of(backend, "id", ids()));
         assert_eq!(none_of(DbBackend::Postgres), r#"SELECT "id" FROM "t" WHERE "id" <> ALL($1)"#);
         let expected = r#"SELECT "id" FROM "t" WHERE "id" NOT IN (SELECT "value" FROM json_each(?) AS "ids")"#;

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use sea_orm::sea_query::{BinOper, Condition, Expr, ExprTrait, Query, SelectStatement};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend};
+use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryResult, StatementBuilder};
 
 use super::policy::RetentionPolicy;
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
@@ -63,9 +63,7 @@ pub(crate) async fn find(
             _ => everywhere(backend, namespace, reference),
         };
         let action = Action::from((Verb::Find, format!("references from {} to other sessions", reference.child)));
-        for row in connection.query_all(&query).await.context(&action)? {
-            found.insert(row.try_get("", "session_id").context(&action)?);
-        }
+        collect(connection, &query, &mut found).await.context(&action)?;
     }
     let sessions = if found.is_empty() { found } else { to_remove(connection, policy, found).await? };
     Ok(Needed { sessions, are_all: !matches!(search, Search::Stages) })
@@ -83,9 +81,16 @@ async fn to_remove(
     let is_meant = Condition::all().add(is_found).add(policy.is_removable(backend));
     let mut query = keys_of_sessions(connection.namespace(), is_meant);
     query.clear_selects().expr_as(text(backend, alert_sessions::Column::SessionId.as_column_ref()), "session_id");
-    let action = (Verb::Find, "sessions that others need");
-    let rows = connection.query_all(&query).await.context(action)?;
-    rows.iter().map(|row| row.try_get("", "session_id").context(action)).collect()
+    let mut found = BTreeSet::new();
+    collect(connection, &query, &mut found).await.context((Verb::Find, "sessions that others need"))?;
+    Ok(found)
+}
+
+/// Adds the sessions that a query finds; the rows themselves are not gathered.
+async fn collect(connection: &Transaction, query: &SelectStatement, found: &mut BTreeSet<String>) -> Result<(), DbErr> {
+    let statement = StatementBuilder::build(query, &connection.backend());
+    let take = async |row: QueryResult| row.try_get("", "session_id").map(|session| _ = found.insert(session));
+    connection.each(statement, take).await
 }
 
 /// The queries for the sessions, among these few, that others need because of interactions.

@@ -124,14 +124,15 @@ fn key_in_order(backend: DbBackend) -> Expr {
 /// The database's error.
 pub(crate) async fn kept(connection: &Connection, selection: &Selection) -> Result<BTreeSet<PickedSession>, DbErr> {
     let mut kept = BTreeSet::new();
-    let ids: Vec<_> = selection.kept().cloned().collect();
+    let ids: Vec<_> = selection.kept().collect();
     if ids.is_empty() {
         return Ok(kept);
     }
     let reading = connection.begin_reading(SearchPath::Empty, &read_transaction::set_up(None, Rows::Every)).await?;
     for part in ids.chunks(MOST_NAMED) {
+        let part: Vec<String> = part.iter().copied().cloned().collect();
         let is_in_part =
-            IdSet::bound(reading.backend(), part.to_vec()).contains(alert_sessions::Column::SessionId.as_column_ref());
+            IdSet::bound(reading.backend(), part).contains(alert_sessions::Column::SessionId.as_column_ref());
         let query = query(reading.namespace(), selection, Condition::all().add(is_in_part));
         for row in reading.query_all(&query).await? {
             kept.insert(PickedSession::of(&row)?);
@@ -262,9 +263,11 @@ async fn delete(
     sessions: &[&PickedSession],
     may_continue: impl Fn() -> bool,
 ) -> Result<(), BatchError> {
-    if batch.backend() == DbBackend::Postgres {
+    let backend = batch.backend();
+    let listed = |part: &[&PickedSession]| IdSet::listed(backend, keys(part.iter().copied()));
+    if backend == DbBackend::Postgres {
         for part in sessions.chunks(PART) {
-            let ids = ids(batch, part.iter().copied());
+            let ids = listed(part);
             let of_session = |dependent: &Dependent| (dependent.table, dependent.of_sessions(batch.namespace(), &ids));
             let mut conditions: Vec<_> = dependents.iter().map(of_session).collect();
             conditions.push((SESSIONS, ids.contains(alert_sessions::Column::SessionId.as_column_ref())));
@@ -277,7 +280,7 @@ async fn delete(
     // One table after the other, so that the pages of its indexes stay in memory.
     for dependent in dependents {
         for part in sessions.chunks(PART) {
-            let is_of_session = dependent.of_sessions(batch.namespace(), &ids(batch, part.iter().copied()));
+            let is_of_session = dependent.of_sessions(batch.namespace(), &listed(part));
             batch.delete(dependent.table, is_of_session).await?;
             if !may_continue() {
                 return Err(gave_way());
@@ -285,20 +288,18 @@ async fn delete(
         }
     }
     for part in sessions.chunks(PART) {
-        batch
-            .delete(
-                SESSIONS,
-                ids(batch, part.iter().copied()).contains(alert_sessions::Column::SessionId.as_column_ref()),
-            )
-            .await?;
+        batch.delete(SESSIONS, listed(part).contains(alert_sessions::Column::SessionId.as_column_ref())).await?;
     }
     batch.require_removed(SESSIONS, sessions.len())
 }
 
 /// The keys of sessions.
 fn ids<'s>(batch: &Batch, sessions: impl IntoIterator<Item = &'s PickedSession>) -> IdSet {
-    let ids: Vec<String> = sessions.into_iter().map(|session| session.session_id.clone()).collect();
-    IdSet::bound(batch.backend(), ids)
+    IdSet::bound(batch.backend(), keys(sessions))
+}
+
+fn keys<'s>(sessions: impl IntoIterator<Item = &'s PickedSession>) -> Vec<String> {
+    sessions.into_iter().map(|session| session.session_id.clone()).collect()
 }
 
 #[cfg(test)]
