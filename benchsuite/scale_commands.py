@@ -18,6 +18,8 @@ class Command:
     first: "Command | None" = None
     # Numbers that SQL has to find afterwards, by the size of the history.
     left: dict[str, Callable[[int], int]] = field(default_factory=dict)
+    # What runs instead of tarsy-db.
+    program: str | None = None
 
 
 def looks(name, codes=(0,)):
@@ -136,4 +138,31 @@ ON_MOVES = {
         scans("--show-values", codes=(65,)),
         moves_with("nul=replace", counts(llm_interactions=lambda s: s)),
     ],
+}  # fmt: skip
+
+
+def by_hand(name, *statements, **more):
+    """SQL on a file, with the page cache of `prune` and without what protects other programs."""
+    sql = "; ".join(["PRAGMA cache_size = -24576", "PRAGMA synchronous = NORMAL", *statements])
+    return Command(f"{name} by hand", ["-batch", "{file}", sql], program="sqlite3", **more)
+
+
+OLD = "IN (SELECT session_id FROM alert_sessions WHERE {old})"
+DELETE = by_hand(
+    "DELETE",
+    f"DELETE FROM llm_interactions WHERE session_id {OLD}", f"DELETE FROM mcp_communications WHERE session_id {OLD}",
+    f"DELETE FROM stage_executions WHERE session_id {OLD}", "DELETE FROM alert_sessions WHERE {old}",
+    changes=True,
+)  # fmt: skip
+INTEGRITY = by_hand("PRAGMA integrity_check", "PRAGMA integrity_check", "PRAGMA foreign_key_check")
+SIZES = by_hand(
+    "SELECT",
+    f"SELECT sum(length(error_message)) FROM stage_executions WHERE session_id {OLD}",
+    f"SELECT sum(length(tool_result)) FROM mcp_communications WHERE session_id {OLD}",
+)
+# The SQL by hand that does the main part of a command on a file. The command need not grow more slowly than that.
+BY_HAND = {
+    "A check --deep": INTEGRITY, "A info --exact": SIZES, "A prune": DELETE, "A prune --archive": DELETE,
+    "A migrate --check-only": INTEGRITY, "A migrate --verify-only": INTEGRITY,
+    "B check --deep": INTEGRITY, "B prune": DELETE, "B prune --archive": DELETE,
 }  # fmt: skip

@@ -103,6 +103,7 @@ class Move(Postgresql):
     def make(self, made, size, now_us):
         self.source = Sqlite(self.name, "wal", self.history)
         self.source.make(made, size, now_us)
+        self.file = self.history
 
     def fresh(self):
         self.server.fresh_database("lz4")
