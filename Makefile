@@ -108,7 +108,15 @@ bench-prune: ## Compare `prune` beside a writer with hand-written SQL
 bench-scale: ## Measure how each command grows, up to a million sessions
 	benchsuite/scale
 
-install: ## Install the binary that is shipped into cargo's directory
-	cargo install --locked --profile dist --path .
+# DESTDIR and PREFIX as in other programs. Each shell finds its completions below PREFIX=/usr or /usr/local; without root
+# they go to the home directory, where bash and fish find them.
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
+SHARE = $(DESTDIR)$(PREFIX)/share
+install: build ## Install the binary that is shipped, its completions and its man pages: PREFIX=/usr/local
+	install -D -m 755 target/dist/tarsy-db $(DESTDIR)$(PREFIX)/bin/tarsy-db
+	install -D -m 644 completions/tarsy-db.bash $(SHARE)/bash-completion/completions/tarsy-db
+	install -D -m 644 completions/_tarsy-db $(SHARE)/zsh/site-functions/_tarsy-db
+	install -D -m 644 completions/tarsy-db.fish $(SHARE)/fish/vendor_completions.d/tarsy-db.fish
+	install -D -m 644 -t $(SHARE)/man/man1 completions/man/*.1
 
 include containers.mk

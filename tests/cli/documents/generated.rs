@@ -1,12 +1,11 @@
-//! Completions and man pages are checked in. `make generate` rewrites them.
+//! Completions, man pages and recorded schemas are checked in. `make generate` rewrites them.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use clap::{CommandFactory, ValueEnum};
+use clap::ValueEnum;
 use clap_complete::Shell;
-use tarsy_db::Cli;
 use tarsy_db::internals::{Access, PoolLimits, open, record};
 
 use crate::support::cases::each;
@@ -42,14 +41,6 @@ fn bash_completes_what_comes_behind_a_subcommand() {
 }
 
 #[apply(test)]
-fn man_pages_are_those_of_the_command_line() {
-    let mut command = Cli::command().disable_help_subcommand(true);
-    command.build();
-    write_man_page(&command);
-    command.get_subcommands().for_each(write_man_page);
-}
-
-#[apply(test)]
 fn the_recorded_schemas_are_those_of_a_replay_on_this_server() {
     let database = Database::postgresql();
     let url = database.url().parse().expect("a URL");
@@ -60,18 +51,8 @@ fn the_recorded_schemas_are_those_of_a_replay_on_this_server() {
     compare_or_write(Path::new("src/schema/recorded.json"), recorded.as_bytes());
 }
 
-fn write_man_page(command: &clap::Command) {
-    let name = command.get_display_name().unwrap_or_else(|| command.get_name()).replace(' ', "-");
-    let mut page = Vec::new();
-    let manual = clap_mangen::Man::new(command.clone()).title(name.clone()).date("");
-    manual.render(&mut page).expect("a page can be rendered");
-    // What comes last is called EXTRA, whatever it is.
-    let page = String::from_utf8(page).expect("a page is text").replace(".SH EXTRA\nExamples:", ".SH EXAMPLES");
-    compare_or_write(&Path::new("completions/man").join(format!("{name}.1")), page.as_bytes());
-}
-
 /// Compares with the file in the tree, which is written first if `UPDATE_GENERATED` is set.
-fn compare_or_write(path: &Path, expected: &[u8]) {
+pub(super) fn compare_or_write(path: &Path, expected: &[u8]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         std::fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("directories can be created");

@@ -3,6 +3,7 @@
 mod examples;
 mod generated;
 mod links;
+mod man;
 mod manifest;
 mod pages;
 mod paths;
