@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -212,6 +212,10 @@ fn rendered_table(title: &str, header: &[&str], rows: &[Vec<Field>], style: Styl
     }
     for row in rows {
         table.add_row(row.iter().map(|field| cell(field, style)));
+    }
+    // Names stand in the first column, and are not cut.
+    if let Some(names) = table.column_mut(0) {
+        names.set_constraint(ColumnConstraint::ContentWidth);
     }
     let title = if style.color { format!("\u{1b}[1m{title}\u{1b}[0m") } else { title.to_owned() };
     format!("{title}\n{table}\n")

@@ -22,13 +22,22 @@ use crate::{command, logging, progress, visible};
 /// How many items of a list the text of an error shows.
 const SHOWN_DETAILS: usize = 100;
 
+/// How failures are reported on standard error.
+#[derive(Debug, Clone, Copy)]
+struct FailureStyle {
+    log_format: LogFormat,
+    color: bool,
+}
+
 /// Parses the command line, runs the command, prints the report or the error, and returns the exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    report_panics(false, LogFormat::Text);
+    report_panics(false, FailureStyle { log_format: LogFormat::Text, color: false });
     let environment: BTreeMap<String, OsString> =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
-    let plain = environment.contains_key("NO_COLOR") || environment.get("TERM").is_some_and(|term| term == "dumb");
+    // As https://no-color.org defines it: an empty variable is none.
+    let is_plain = environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let plain = is_plain || environment.get("TERM").is_some_and(|term| term == "dumb");
     let cli = match parse(plain) {
         Ok(cli) => cli,
         Err(exit_code) => return exit_code.into(),
@@ -43,9 +52,11 @@ pub fn main() -> std::process::ExitCode {
         color: allows(std::io::stdout().is_terminal()),
         width: std::io::stdout().is_terminal().then(terminal_width).flatten(),
     };
+    let failures =
+        FailureStyle { log_format: cli.global.log_format, color: allows(std::io::stderr().is_terminal()) };
     let bars = MultiProgress::new();
-    logging::start(&cli, allows(std::io::stderr().is_terminal()), bars.clone());
-    report_panics(style.json, cli.global.log_format);
+    logging::start(&cli, failures.color, bars.clone());
+    report_panics(style.json, failures);
     let context = Context {
         environment,
         now: chrono::Utc::now(),
@@ -55,20 +66,19 @@ pub fn main() -> std::process::ExitCode {
             bars,
         ),
     };
-    let log_format = cli.global.log_format;
     let exit_code = match command::run(cli, &context) {
         Ok(report) => {
             // A run that ended early has both a summary and an error.
-            report.error.iter().for_each(|error| report_failure(error, log_format));
+            report.error.iter().for_each(|error| report_failure(error, failures));
             output::print(&report, style).map(|()| report.exit_code)
         }
         Err(error) => {
-            report_failure(&error, log_format);
+            report_failure(&error, failures);
             if style.json { output::print_failure(&error).map(|()| error.exit_code()) } else { Ok(error.exit_code()) }
         }
     };
     let exit_code = exit_code.unwrap_or_else(|error| {
-        report_failure(&error, log_format);
+        report_failure(&error, failures);
         error.exit_code()
     });
     exit_code.into()
@@ -88,7 +98,9 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
         let words: Vec<String> = words.collect();
         let error = with_tip(parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error), &words);
         let message = without_urls(&visible::lines(&error.render().to_string()), &words);
-        let _ = std::io::stderr().write_all(message.as_bytes());
+        let is_colored = !plain && std::io::stderr().is_terminal();
+        let shown = if is_colored { with_colored_labels(&message) } else { message.clone() };
+        let _ = std::io::stderr().write_all(shown.as_bytes());
         let wants_json = words.windows(2).any(|pair| pair == ["--output", "json"] || pair[1] == "--output=json");
         if wants_json && output::print_usage_failure(&message).is_err() {
             return ExitCode::InputOutput;
@@ -126,10 +138,10 @@ fn terminal_width() -> Option<u16> {
 }
 
 /// Reports a panic as an error in one line, removes temporary files and ends the process with an exit code.
-fn report_panics(json: bool, log_format: LogFormat) {
+fn report_panics(json: bool, failures: FailureStyle) {
     std::panic::set_hook(Box::new(move |panic| {
         let error = Error::of_panic(panic, temporary::remove_all());
-        report_failure(&error, log_format);
+        report_failure(&error, failures);
         if json {
             // If standard output is closed as well, nothing can be reported.
             let _ = output::print_failure(&error);
@@ -140,15 +152,17 @@ fn report_panics(json: bool, log_format: LogFormat) {
 }
 
 /// Reports a failure on standard error.
-fn report_failure(error: &Error, log_format: LogFormat) {
-    match log_format {
+fn report_failure(error: &Error, style: FailureStyle) {
+    match style.log_format {
         LogFormat::Json => {
             let (causes, hint, details) = (error.causes(), error.hint(), error.details().first_lines(usize::MAX));
             tracing::error!(?causes, hint, ?details, exit_code = error.exit_code().number(), "{error}");
         }
         LogFormat::Text => {
             // If standard error is closed, nothing can be reported.
-            let _ = std::io::stderr().write_all(failure_text(error).as_bytes());
+            let text = failure_text(error);
+            let text = if style.color { with_colored_labels(&text) } else { text };
+            let _ = std::io::stderr().write_all(text.as_bytes());
         }
     }
 }
@@ -161,4 +175,30 @@ fn failure_text(error: &Error) -> String {
     lines.extend(error.hint().map(|hint| format!("  hint: {hint}")));
     let lines = lines.iter().map(|line| visible::line(line));
     lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// Colours the words at the beginning of lines that say what a line is.
+fn with_colored_labels(text: &str) -> String {
+    const RED: &str = "\u{1b}[1;31m";
+    const CYAN: &str = "\u{1b}[1;36m";
+    const BOLD: &str = "\u{1b}[1m";
+    let labels =
+        [("error:", RED), ("  hint:", CYAN), ("  tip:", CYAN), ("  because:", BOLD), ("Usage:", BOLD)];
+    let colored = |line: &str| {
+        let found = labels.iter().find_map(|(label, color)| Some((label, color, line.strip_prefix(label)?)));
+        found.map(|(label, color, rest)| format!("{color}{label}\u{1b}[0m{rest}"))
+    };
+    text.split_inclusive('\n').map(|line| colored(line).unwrap_or_else(|| line.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_labels_are_coloured() {
+        let text = "error: no\n  because: error: x\n  hint: y\n";
+        let expected = "\u{1b}[1;31merror:\u{1b}[0m no\n\u{1b}[1m  because:\u{1b}[0m error: x\n\u{1b}[1;36m  hint:\u{1b}[0m y\n";
+        assert_eq!(with_colored_labels(text), expected);
+    }
 }

@@ -13,8 +13,10 @@ use crate::visible;
 
 /// How often a log line reports the progress.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// On a narrower terminal there is no room for a bar beside the numbers.
-const ROOM_FOR_BARS: u16 = 110;
+/// On a narrower terminal only the share, the rate and the time left stand beside a bar.
+const ROOM_FOR_NUMBERS: u16 = 110;
+/// On a narrower terminal there is no room for a bar.
+const ROOM_FOR_BARS: u16 = 64;
 /// How often a bar is redrawn without progress.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -164,12 +166,12 @@ impl Gauge {
         format!("{rows}, {size}, {}", self.pace())
     }
 
-    /// `61 %: 12,345 rows, 52.0 MiB/s, 6s left`, for a narrow terminal.
+    /// `61 %, 52.0 MiB/s, 6s left`, for a narrow terminal.
     fn short_text(&self) -> String {
         let (done, total) = (self.done(), self.total.bytes);
         match (u128::from(done.bytes) * 100).checked_div(total.into()) {
             Some(percent) if done != Amount::default() => {
-                format!("{} %: {}, {}", percent.min(100), counted(done.rows, "row"), self.pace())
+                format!("{} %, {}", percent.min(100), self.pace())
             }
             _ => self.text(),
         }
@@ -239,7 +241,7 @@ impl Progress for Bars {
         let (number, drawn) = self.take(&visible::line(&phase.subject));
         let template = match total.bytes > 0 {
             false => "{prefix:18} {spinner} {wide_msg}",
-            true if is_narrow() => "{prefix:18} {wide_msg}",
+            true if is_narrower_than(ROOM_FOR_BARS) => "{prefix:18} {wide_msg}",
             true => "{prefix:18} {wide_bar} {msg}",
         };
         drawn.set_style(style(template));
@@ -263,7 +265,8 @@ struct BarMeter<'b> {
 impl Meter for BarMeter<'_> {
     fn advance(&self, done: Amount) {
         self.gauge.advance(done);
-        let text = if is_narrow() { self.gauge.short_text() } else { self.gauge.text() };
+        let is_narrow = is_narrower_than(ROOM_FOR_NUMBERS);
+        let text = if is_narrow { self.gauge.short_text() } else { self.gauge.text() };
         self.drawn.set_message(format!("{} {text}", self.gauge.phase.shown_phase()));
         self.drawn.set_position(self.gauge.done().bytes);
     }
@@ -285,9 +288,9 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates are valid")
 }
 
-/// Whether the terminal at standard error is too narrow for a bar.
-fn is_narrow() -> bool {
-    rustix::termios::tcgetwinsize(std::io::stderr()).is_ok_and(|size| (1..ROOM_FOR_BARS).contains(&size.ws_col))
+/// Whether standard error is a terminal with fewer columns.
+fn is_narrower_than(columns: u16) -> bool {
+    rustix::termios::tcgetwinsize(std::io::stderr()).is_ok_and(|size| (1..columns).contains(&size.ws_col))
 }
 
 /// A log line for each running phase, every ten seconds.
@@ -344,7 +347,7 @@ mod tests {
         let known = gauge(Amount { rows: 20_000, bytes: 2048 });
         known.advance(Amount { rows: 12_345, bytes: 1024 });
         assert!(known.text().starts_with("12,345 of 20,000 rows, 1.0 KiB of 2.0 KiB, "), "{}", known.text());
-        assert!(known.short_text().starts_with("50 %: 12,345 rows, "), "{}", known.short_text());
+        assert!(known.short_text().starts_with("50 %, "), "{}", known.short_text());
         let unknown = gauge(Amount::default());
         unknown.advance(Amount { rows: 1, bytes: 1024 });
         assert!(unknown.text().starts_with("1 row, 1.0 KiB, "), "{}", unknown.text());

@@ -36,7 +36,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Table)]
     pub(crate) output: OutputFormat,
 
-    /// When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`.
+    /// When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`.
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
     pub(crate) color: Color,
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func};
 use sea_orm::{ColumnTrait, DbBackend};
 
@@ -69,7 +69,8 @@ impl Limit {
             Self::OlderThan(age) if age < SHORTEST => Err(RetentionError::TooShort(format::duration(age))),
             Self::OlderThan(age) => {
                 let cutoff = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
-                cutoff.ok_or(RetentionError::TooLong(age.as_secs() / 86_400))
+                // A whole second: what is shown is what counts.
+                cutoff.map(|cutoff| cutoff.trunc_subsecs(0)).ok_or(RetentionError::TooLong(age.as_secs() / 86_400))
             }
             Self::Before(time) if time >= now => Err(RetentionError::CutoffNotPast(
                 format::exact_time(time.timestamp_micros()).unwrap_or_else(|| time.to_string()),

@@ -190,8 +190,10 @@ async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), Sche
     // The ledger comes first, as in TARSy's backend: two upgrades that begin at different ends would deadlock.
     ledger::write(transaction, plan.ledger(), plan.revision()).await.context((Verb::Write, "the ledger"))?;
     for revision in &plan.pending {
-        if plan.start != Start::Empty {
-            tracing::info!("applying {revision}: {}", revision.change());
+        // The report lists all of them; what takes long is said while it does.
+        match (plan.has_tables(), revision.filled_table()) {
+            (true, Some(_)) => tracing::info!("applying {revision}: {}", revision.change()),
+            _ => tracing::debug!("applying {revision}: {}", revision.change()),
         }
         let done = revision.apply(transaction).await;
         done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;
