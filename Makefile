@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-libpq test-patroni test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale install
+.PHONY: help build test test-campaign test-libpq test-patroni test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale demo install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -107,6 +107,10 @@ bench-prune: ## Compare `prune` beside a writer with hand-written SQL
 # It takes hours, most of them for making and copying the histories of a million sessions.
 bench-scale: ## Measure how each command grows, up to a million sessions
 	benchsuite/scale
+
+demo: ## A tour in a temporary directory: a history, an archive, and a migration if PostgreSQL is installed
+	cargo build --locked --bin tarsy-db --example generate_history
+	TARSY_DB=target/debug/tarsy-db GENERATE_HISTORY=target/debug/examples/generate_history examples/demo.sh
 
 # DESTDIR and PREFIX as in other programs. Each shell finds its completions below PREFIX=/usr or /usr/local; without root
 # they go to the home directory, where bash and fish find them.
