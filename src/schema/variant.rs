@@ -12,7 +12,10 @@ use crate::database::connection::Connection;
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
 
-/// One legitimate variant of a revision. Each allows what those before it allow, and more.
+/// The tables whose rows belong to a session and refer to it by `session_id`, in every revision.
+const SESSION_TABLES: [&str; 3] = ["stage_executions", "llm_interactions", "mcp_communications"];
+
+/// One legitimate variant of a revision. Each but the rolled-back one allows what those before it allow, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Variant {
     /// A SQLite file that is older than EP-0020: timestamps are INTEGER, some of them NOT NULL.
@@ -25,15 +28,18 @@ pub(crate) enum Variant {
     C,
     /// Created at one of the revisions 18 to 23: as C, and parallel stages have no defaults.
     D,
+    /// At one of the first five revisions, or upgraded from there, after TARSy's backend rolled back a later one. It
+    /// keeps what the release that created it allowed in columns, and `alert_id` may be NULL.
+    RolledBack,
 }
 
 impl Variant {
-    const ALL: [Self; 5] = [Self::A, Self::B, Self::C, Self::D, Self::Older];
+    const ALL: [Self; 6] = [Self::A, Self::B, Self::C, Self::D, Self::Older, Self::RolledBack];
 
     /// Whether this variant can differ from the one before at a revision with this replayed schema.
     fn exists_at(self, revision: Revision, replayed: &Schema) -> bool {
         match self {
-            Variant::A | Variant::Older => true,
+            Variant::A | Variant::Older | Variant::RolledBack => true,
             Variant::B => replayed.has_column("alert_sessions", "pod_id"),
             Variant::C => revision.number() >= 6,
             Variant::D => replayed.has_column("stage_executions", "parallel_type"),
@@ -49,6 +55,7 @@ impl Variant {
             Variant::C => "variant C: created at revisions 06 to 17",
             Variant::D => "variant D: created at revisions 18 to 23",
             Variant::Older => "created before EP-0020: INTEGER timestamps",
+            Variant::RolledBack => "rolled back by TARSy's backend from a later revision",
         }
     }
 }
@@ -58,7 +65,7 @@ impl Variant {
 pub(crate) struct Match {
     pub variant: Variant,
     pub differences: Vec<Difference>,
-    /// Whether foreign keys exist twice, as TARSy's own upgrade leaves them on SQLite.
+    /// Whether foreign keys exist twice, as TARSy's own upgrade and downgrade leave them on SQLite.
     pub has_doubled_keys: bool,
 }
 
@@ -134,9 +141,12 @@ fn vary(schema: &mut Schema, backend: DbBackend, variant: Variant, found: &Schem
     if backend == DbBackend::Sqlite {
         allow_sqlite_keys(schema, variant);
     }
+    let strict = schema.clone();
     relax(schema, variant);
-    if variant == Variant::Older {
-        take_over_times(schema, found);
+    match variant {
+        Variant::Older => take_over_times(schema, found),
+        Variant::RolledBack => take_over_strictness(schema, &strict, found),
+        Variant::A | Variant::B | Variant::C | Variant::D => {}
     }
 }
 
@@ -148,13 +158,18 @@ pub(crate) fn relax(schema: &mut Schema, variant: Variant) {
         pod.kind = pod.kind.clone().without_limit_of_255();
     }
     if variant >= Variant::C {
-        for table in ["stage_executions", "llm_interactions", "mcp_communications"] {
+        for table in SESSION_TABLES {
             if let Some(session) = schema.column_mut(table, "session_id") {
                 session.nullable = true;
             }
         }
     }
-    if variant >= Variant::D {
+    if variant == Variant::RolledBack
+        && let Some(alert) = schema.column_mut("alert_sessions", "alert_id")
+    {
+        alert.nullable = true;
+    }
+    if variant == Variant::D {
         for column in ["parallel_index", "parallel_type"] {
             if let Some(column) = schema.column_mut("stage_executions", column) {
                 column.default = None;
@@ -211,26 +226,50 @@ fn allow_sqlite_keys(schema: &mut Schema, variant: Variant) {
             _ => table.optional_foreign_keys.extend(to_parent),
         }
         let was_rebuilt = name == "stage_executions" && has_parallel_stages;
-        let is_doubled = matches!(name.as_str(), "stage_executions" | "llm_interactions" | "mcp_communications")
+        let is_doubled = SESSION_TABLES.contains(&name.as_str())
             && !was_rebuilt
-            && matches!(variant, Variant::A | Variant::B | Variant::Older);
+            && matches!(variant, Variant::A | Variant::B | Variant::Older | Variant::RolledBack);
         if is_doubled {
-            let cascading = table.foreign_keys.iter().filter(|key| key.on_delete == ForeignKeyAction::Cascade);
-            let doubles = cascading.map(|key| ForeignKey { on_delete: ForeignKeyAction::NoAction, ..key.clone() });
+            let doubles = table.foreign_keys.iter().filter_map(|key| double(key, variant));
             table.optional_foreign_keys.extend(doubles);
         }
     }
+}
+
+/// The key that TARSy's own upgrade leaves beside this one, or its downgrade, which leaves the one that cascades.
+fn double(key: &ForeignKey, variant: Variant) -> Option<ForeignKey> {
+    let on_delete = match key.on_delete {
+        ForeignKeyAction::Cascade => ForeignKeyAction::NoAction,
+        _ if variant == Variant::RolledBack => ForeignKeyAction::Cascade,
+        _ => return None,
+    };
+    Some(ForeignKey { on_delete, ..key.clone() })
 }
 
 fn has_doubled_keys(expected: &Schema, found: &Schema) -> bool {
     found.tables.iter().any(|(name, table)| {
         let Some(expected) = expected.tables.get(name) else { return false };
         table.foreign_keys.iter().any(|key| {
-            key.on_delete == ForeignKeyAction::NoAction
-                && expected.optional_foreign_keys.iter().any(|optional| optional.is_like(key))
+            expected.optional_foreign_keys.iter().any(|optional| optional.is_like(key))
                 && expected.foreign_keys.iter().any(|required| required.columns == key.columns)
         })
     })
+}
+
+/// Takes back what the found columns do not allow themselves.
+fn take_over_strictness(schema: &mut Schema, strict: &Schema, found: &Schema) {
+    let column = |schema: &Schema, (table, column): (&str, &str)| schema.tables.get(table)?.columns.get(column).cloned();
+    let is_strict = |place: &(&str, &str)| column(strict, *place) == column(found, *place);
+    let sessions = SESSION_TABLES.map(|table| (table, "session_id"));
+    // Only a release allows NULL in these, and then in all of them.
+    let are_strict = sessions.iter().any(is_strict);
+    let of_sessions = sessions.into_iter().filter(|_| are_strict);
+    let others = [("alert_sessions", "alert_id"), ("alert_sessions", "pod_id")].into_iter().filter(is_strict);
+    for place in of_sessions.chain(others) {
+        if let (Some(relaxed), Some(strict)) = (schema.column_mut(place.0, place.1), column(strict, place)) {
+            *relaxed = strict;
+        }
+    }
 }
 
 /// Copies the columns' types and NOT NULL of a file that is older than EP-0020.

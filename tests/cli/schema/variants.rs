@@ -41,6 +41,7 @@ const ORIGIN_B: &str = "variant B: created at revision 04 or 05";
 const ORIGIN_C: &str = "variant C: created at revisions 06 to 17";
 const ORIGIN_D: &str = "variant D: created at revisions 18 to 23";
 const OLDER: &str = "created before EP-0020: INTEGER timestamps";
+const ROLLED_BACK: &str = "rolled back by TARSy's backend from a later revision";
 const TWICE: &str = "some foreign keys exist twice";
 
 #[apply(test)]
@@ -119,10 +120,55 @@ fn every_birth_is_sound_at_every_revision_since(database: &Database) {
     });
 }
 
+/// The tables of a database that TARSy's backend rolled back from head to one of the first five revisions.
+fn rolled_back(database: &Database, born: Born, revision: usize) -> String {
+    birth::tables(database, born, revision).replace("alert_id VARCHAR NOT NULL", "alert_id VARCHAR")
+}
+
+#[apply(test)]
+fn rolled_back_by_the_backend_is_sound_and_goes_to_head(database: &Database) {
+    // Older revisions than 05 lose the column `pod_id`, and an upgrade adds it with the limit.
+    let cases = [
+        (Born::A, 3, ROLLED_BACK, ""),
+        (Born::A, 1, ROLLED_BACK, ""),
+        (Born::C, 5, ROLLED_BACK, ORIGIN_C),
+        (Born::C, 4, ROLLED_BACK, ROLLED_BACK),
+        (Born::C, 1, ROLLED_BACK, ROLLED_BACK),
+    ];
+    each(cases, |(born, revision, origin, origin_at_head)| {
+        let database = database.another();
+        database.execute(&rolled_back(&database, born, revision));
+        birth::stamp(&database, revision);
+        birth::fill(&database, revision);
+        if revision < 4 {
+            database.execute("UPDATE alert_sessions SET alert_id = NULL");
+        }
+        if revision == 5 {
+            database.execute("UPDATE alert_sessions SET pod_id = 'pod', last_interaction_at = 1");
+        }
+        is_sound(&database, revision, origin);
+        reaches_head(&database, origin_at_head);
+    });
+}
+
+#[apply(test)]
+fn rolled_back_and_upgraded_again_by_the_backend_is_sound(database: &Database) {
+    let sql = birth::tables(database, Born::C, 23);
+    assert!(sql.contains("pod_id VARCHAR,"), "{sql}");
+    database.execute(&sql.replace("pod_id VARCHAR,", "pod_id VARCHAR(255),"));
+    birth::stamp(database, 23);
+    is_sound(database, 23, ROLLED_BACK);
+}
+
 #[apply(test)]
 fn a_mixture_of_births_is_drift(database: &Database) {
     let cases = [
-        (Born::C, "pod_id VARCHAR,", "pod_id VARCHAR(255),", "alert_sessions.pod_id is varchar(255), expected varchar"),
+        (
+            Born::C,
+            "session_id VARCHAR, \n\tstage_id",
+            "session_id VARCHAR NOT NULL, \n\tstage_id",
+            "stage_executions.session_id is NOT NULL, expected nullable",
+        ),
         (
             Born::D,
             "parallel_index INTEGER NOT NULL",
