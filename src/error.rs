@@ -16,7 +16,7 @@ use crate::history::retention::policy::RetentionError;
 use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
 use crate::schema::error::SchemaError;
-use crate::schema::state::StateError;
+use crate::schema::state_error::StateError;
 use crate::settings::SettingsError;
 use crate::transfer::endpoints::EndpointError;
 use crate::transfer::error::TransferError;

@@ -25,7 +25,8 @@ use crate::schema::drift::Drift;
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::repair::Repair;
-use crate::schema::state::{Leftover, StateError};
+use crate::schema::application::Application;
+use crate::schema::state_error::{Leftover, StateError};
 use crate::settings::error::{LibpqError, SettingsError};
 use crate::transfer::endpoints::EndpointError;
 use crate::transfer::error::TransferError;
@@ -286,6 +287,12 @@ fn every_error_of_the_state_of_a_schema() {
     let left = |original_is_there| Leftover { copy: text("_alembic_tmp_chats"), original_is_there };
     let samples = samples!(StateError {
         Pending => [StateError::Pending],
+        Elsewhere => [StateError::Elsewhere(vec![text("history")])],
+        Foreign => [
+            StateError::Foreign(Application::Successor),
+            StateError::Foreign(Application::Tables(vec![text("events"), text("chats")])),
+            StateError::Foreign(Application::Ledger(text("ffffffffffff"))),
+        ],
         Unknown => [StateError::Unknown(text("ffffffffffff"))],
         Incomplete => [
             StateError::Incomplete { revision: None, missing: vec!["chats", "events"] },
@@ -723,6 +730,7 @@ fn every_failure_of_a_database() {
                 "transaction blocks not allowed in statement pooling mode",
             )),
         ],
+        Schema => [database(cause(ErrorClass::Schema))],
         SchemaPending => [database(cause(ErrorClass::SchemaPending))],
         Other => [database(cause(ErrorClass::Other))],
     });

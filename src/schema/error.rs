@@ -5,7 +5,7 @@ use migration::Revision;
 use super::app_role::AppRoleError;
 use super::drift::Drift;
 use super::lock::Locked;
-use super::state::StateError;
+use super::state_error::StateError;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;

@@ -23,12 +23,15 @@
 //! | [`encoding`] | the encoding of a PostgreSQL database |
 //! | [`read`] | reads the schema of a live database |
 //! | [`state`] | the ledger and the tables of a database, and what `init` does with them |
+//! | [`state_error`] | why a database is not a history that this version knows |
+//! | [`application`] | other applications, whose tables have the names of TARSy's |
 //! | [`visible`] | the relations to which unqualified names lead on PostgreSQL |
 //! | [`definition`] | definitions without the schemas of their names |
 //! | [`model`] | tables, columns, indexes and keys, as data |
 //! | [`column_kind`] | column types in the names of both backends |
 
 pub(crate) mod app_role;
+pub(crate) mod application;
 pub(crate) mod column_kind;
 pub(crate) mod definition;
 pub(crate) mod diff;
@@ -47,6 +50,7 @@ pub(crate) mod repair;
 pub(crate) mod row_policy;
 pub(crate) mod sequence;
 pub(crate) mod state;
+pub(crate) mod state_error;
 pub(crate) mod upgrade;
 pub(crate) mod variant;
 pub(crate) mod visible;

@@ -5,17 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::sea_query::IntoTableRef;
-use sea_orm::{DbBackend, QueryResult};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 
+use super::application::{self, Application};
+use super::state_error::{LEFTOVER, Leftover, StateError};
 use super::visible;
 use crate::database::connection;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::transaction::Transaction;
-use crate::diagnostic::Diagnostic;
-use crate::exit_code::ExitCode;
-
-/// The prefix that Alembic, TARSy's migration tool, gives to the copy of a table that it rebuilds on SQLite.
-const LEFTOVER: &str = "_alembic_tmp_";
 
 /// The ledger and the tables of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,79 +22,10 @@ pub(crate) struct SchemaState {
     pub tables: BTreeMap<String, BTreeSet<String>>,
     /// Tables that an interrupted upgrade by the backend left behind.
     pub leftovers: Vec<Leftover>,
-}
-
-/// The copy of a table that an interrupted upgrade by TARSy's backend was writing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leftover {
-    pub copy: String,
-    /// Whether the original still exists; otherwise the copy is complete, and the only one.
-    pub original_is_there: bool,
-}
-
-impl Leftover {
-    /// The name of the original table.
-    #[must_use]
-    pub fn original(&self) -> &str {
-        self.copy.strip_prefix(LEFTOVER).unwrap_or_default()
-    }
-}
-
-/// Why a database is not a history that this version knows.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StateError {
-    #[error("the database has no TARSy schema yet")]
-    Pending,
-    #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
-    Unknown(String),
-    #[error("the database is incomplete: {} missing{}", .missing.join(", "), ledger_says(.revision.as_deref()))]
-    Incomplete { revision: Option<String>, missing: Vec<&'static str> },
-    #[error("`alembic_version` has {} rows ({}); it must have one", .0.len(), .0.join(", "))]
-    Ambiguous(Vec<String>),
-    #[error("an interrupted upgrade by TARSy's backend left `{}` behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join("`, `"))]
-    Leftover(Vec<Leftover>),
-}
-
-fn ledger_says(revision: Option<&str>) -> String {
-    revision.map(|revision| format!(", although the ledger names revision `{revision}`")).unwrap_or_default()
-}
-
-impl Diagnostic for StateError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            StateError::Pending => ExitCode::Pending,
-            StateError::Unknown(_) => ExitCode::Newer,
-            StateError::Incomplete { .. } | StateError::Ambiguous(_) | StateError::Leftover(_) => ExitCode::Drift,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            StateError::Pending => "check the database URL; if it is right, run `tarsy-db init`".into(),
-            StateError::Unknown(_) => "use the tarsy-db of that TARSy release".into(),
-            StateError::Incomplete { .. } => {
-                "restore the missing tables from a backup, or start with an empty database; nothing was changed".into()
-            }
-            StateError::Ambiguous(_) => {
-                "`tarsy-db check` shows the revision of the tables: delete the rows of the others; nothing was changed"
-                    .into()
-            }
-            StateError::Leftover(tables) => format!("{}; nothing was changed", leftover_hint(tables)),
-        })
-    }
-}
-
-/// The hint for tables that an interrupted upgrade left behind.
-#[must_use]
-pub(crate) fn leftover_hint(tables: &[Leftover]) -> String {
-    let what = tables.iter().map(|left| {
-        let (copy, original) = (&left.copy, left.original());
-        match left.original_is_there {
-            true => format!("`{original}` exists: `DROP TABLE {copy}` removes its unfinished copy"),
-            false => format!("`{original}` is missing: `ALTER TABLE {copy} RENAME TO {original}` restores it"),
-        }
-    });
-    format!("copy the file first; {}", what.collect::<Vec<_>>().join("; "))
+    /// Whether the tables of TARSy's successor exist.
+    pub is_successors: bool,
+    /// If there are no tables: the schemas outside the search path that have them.
+    pub elsewhere: Vec<String>,
 }
 
 /// What brings a database to a revision.
@@ -118,19 +46,17 @@ pub(crate) enum Decision {
         from: Revision,
         to: Revision,
     },
-    Incomplete {
-        /// The revision that the ledger names, if it names one.
-        revision: Option<String>,
-        missing: Vec<&'static str>,
-    },
-    /// The ledger has several rows.
-    Ambiguous { revisions: Vec<String> },
-    /// An interrupted upgrade by the backend left tables behind.
-    Leftover { tables: Vec<Leftover> },
+    /// Nothing, for this reason.
+    Refused(StateError),
 }
 
 impl SchemaState {
-    /// Reads the ledger and looks for the tables: two queries, no lock.
+    /// The state of a database without any table.
+    pub(crate) fn empty() -> Self {
+        Self::of(Ledger::Missing, BTreeMap::new())
+    }
+
+    /// Reads the ledger and looks for the tables: two or three queries, no lock.
     ///
     /// # Errors
     /// [`ErrorClass::Privilege`] if the role may use no schema of the search path, or the database's error.
@@ -156,7 +82,12 @@ impl SchemaState {
             Some(_) => ledger::read(connection, place_of_ledger).await?,
             None => Ledger::Missing,
         };
-        Ok(Self::of(ledger, tables))
+        let state = Self::of(ledger, tables);
+        let elsewhere = match connection.backend() {
+            DbBackend::Postgres if state.is_empty() => schemas_elsewhere(connection).await?,
+            _ => Vec::new(),
+        };
+        Ok(Self { elsewhere, ..state })
     }
 
     /// Separates tables from leftovers. A copy of a table that is not TARSy's is ignored.
@@ -166,8 +97,27 @@ impl SchemaState {
             Some(Leftover { copy: name.clone(), original_is_there: tables.contains_key(original) })
         });
         let leftovers = leftovers.collect();
-        tables.retain(|name, _| !name.starts_with(LEFTOVER));
-        Self { ledger, tables, leftovers }
+        let is_successors = application::OF_SUCCESSOR.iter().all(|name| tables.contains_key(*name));
+        tables.retain(|name, _| Revision::HEAD.tables().contains(&name.as_str()));
+        Self { ledger, tables, leftovers, is_successors, elsewhere: Vec::new() }
+    }
+
+    /// The other application to which the database belongs, if it is not TARSy's. Beside TARSy's own sessions only the
+    /// tables of this revision have to be its own.
+    fn application(&self, revision: Revision) -> Option<Application> {
+        let mut namesakes = application::namesakes(&self.tables);
+        let has_sessions = self.tables.contains_key("alert_sessions") && !namesakes.iter().any(|name| name == "alert_sessions");
+        if has_sessions {
+            namesakes.retain(|name| revision.tables().contains(&name.as_str()));
+        }
+        match (&self.ledger, namesakes.is_empty()) {
+            _ if self.is_successors && !has_sessions => Some(Application::Successor),
+            (_, false) => Some(Application::Tables(namesakes)),
+            (Ledger::At(id), true) if self.is_empty() && Revision::from_id(id).is_none() => {
+                Some(Application::Ledger(id.clone()))
+            }
+            _ => None,
+        }
     }
 
     /// The revision, if the ledger names exactly one.
@@ -208,15 +158,25 @@ impl SchemaState {
     /// interrupted upgrade.
     pub(crate) fn require_history(&self) -> Result<Option<Revision>, StateError> {
         match self.plan(Revision::BASELINE) {
+            Decision::Create { .. } if !self.elsewhere.is_empty() => Err(StateError::Elsewhere(self.elsewhere.clone())),
             Decision::Create { .. } => Err(StateError::Pending),
             Decision::Adopt => Ok(None),
             Decision::Upgrade { from, .. } => Ok(Some(from)),
             Decision::Nothing { revision } => {
                 Revision::from_id(&revision).map(Some).ok_or(StateError::Unknown(revision))
             }
-            Decision::Incomplete { revision, missing } => Err(StateError::Incomplete { revision, missing }),
-            Decision::Ambiguous { revisions } => Err(StateError::Ambiguous(revisions)),
-            Decision::Leftover { tables } => Err(StateError::Leftover(tables)),
+            Decision::Refused(error) => Err(error),
+        }
+    }
+
+    /// Makes sure that the database does not belong to another application.
+    ///
+    /// # Errors
+    /// [`StateError::Foreign`].
+    pub(crate) fn require_tarsys(&self) -> Result<(), StateError> {
+        match self.plan(Revision::BASELINE) {
+            Decision::Refused(error @ StateError::Foreign(_)) => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -232,11 +192,14 @@ impl SchemaState {
             };
             needed.tables().into_iter().filter(|table| !self.tables.contains_key(*table)).collect()
         };
+        if let Some(application) = self.application(known.map_or(target, |known| known.max(target))) {
+            return Decision::Refused(StateError::Foreign(application));
+        }
         if let Ledger::Several(revisions) = &self.ledger {
-            return Decision::Ambiguous { revisions: revisions.clone() };
+            return Decision::Refused(StateError::Ambiguous(revisions.clone()));
         }
         if !self.leftovers.is_empty() {
-            return Decision::Leftover { tables: self.leftovers.clone() };
+            return Decision::Refused(StateError::Leftover(self.leftovers.clone()));
         }
         match (self.revision(), known, missing().as_slice()) {
             (None, _, _) if self.is_empty() => Decision::Create { to: target },
@@ -246,7 +209,8 @@ impl SchemaState {
             (Some(_), Some(from), []) if from < target => Decision::Upgrade { from, to: target },
             (Some(revision), _, []) => Decision::Nothing { revision: revision.to_owned() },
             (revision, _, missing) => {
-                Decision::Incomplete { revision: revision.map(str::to_owned), missing: missing.to_vec() }
+                let revision = revision.map(str::to_owned);
+                Decision::Refused(StateError::Incomplete { revision, missing: missing.to_vec() })
             }
         }
     }
@@ -265,6 +229,20 @@ async fn postgresql_columns(connection: &Transaction) -> Result<Vec<QueryResult>
     Ok(visible::rows(connection, sql, [visible::texts(&names())]).await?)
 }
 
+/// The schemas outside the search path that have TARSy's sessions and stages.
+async fn schemas_elsewhere(connection: &Transaction) -> Result<Vec<String>, DatabaseCause> {
+    let sql = "SELECT DISTINCT n.nspname::text AS schema_name
+               FROM pg_class c
+               JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname <> ALL ($1::text[])
+               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'started_at_us' AND NOT a.attisdropped
+               JOIN pg_class s ON s.relnamespace = n.oid AND s.relname = 'stage_executions' AND s.relkind IN ('r', 'p')
+               WHERE c.relname = 'alert_sessions' AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' ORDER BY 1";
+    let path = connection.namespace().path().to_vec();
+    let statement = Statement::from_sql_and_values(connection.backend(), sql, [path.into()]);
+    let rows = connection.query_all_raw(statement).await?;
+    Ok(rows.iter().map(|row| row.try_get("", "schema_name")).collect::<Result<_, _>>()?)
+}
+
 /// As [`postgresql_columns`], with the leftovers, on SQLite.
 async fn sqlite_columns(connection: &Transaction) -> Result<Vec<QueryResult>, DatabaseCause> {
     let sql = format!(
@@ -276,27 +254,22 @@ async fn sqlite_columns(connection: &Transaction) -> Result<Vec<QueryResult>, Da
     Ok(connection::rows(connection, &sql).await?)
 }
 
-/// TARSy's tables, with the ledger.
+/// TARSy's tables, with the ledger, and those that only its successor has.
 fn names() -> Vec<&'static str> {
-    [&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat()
-}
-
-/// A revision for messages: the id, and its number if this version knows it.
-#[must_use]
-pub(crate) fn described(revision: &str) -> String {
-    match Revision::from_id(revision) {
-        Some(known) => known.to_string(),
-        None => format!("{revision} (unknown to this version)"),
-    }
+    [&[ledger::TABLE], Revision::HEAD.tables().as_slice(), &application::OF_SUCCESSOR].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::state_error;
 
     fn state(ledger: Ledger, tables: &[&str]) -> SchemaState {
-        let tables = tables.iter().map(|table| ((*table).to_owned(), BTreeSet::new())).collect();
-        SchemaState { ledger, tables, leftovers: Vec::new() }
+        SchemaState::of(ledger, tables.iter().map(|table| application::identified(table)).collect())
+    }
+
+    fn foreign(application: Application) -> Decision {
+        Decision::Refused(StateError::Foreign(application))
     }
 
     #[test]
@@ -318,16 +291,38 @@ mod tests {
         assert_eq!(to_head(at(baseline.id()), four), Decision::Upgrade { from: baseline, to: head });
         assert_eq!(plan(at(head.id()), seven), nothing(head.id()));
         assert_eq!(plan(at("unknown"), four), nothing("unknown"));
-        assert!(matches!(to_head(at("unknown"), four), Decision::Incomplete { missing, .. } if missing.len() == 3));
-        assert!(matches!(plan(at("unknown"), &[]), Decision::Incomplete { missing, .. } if missing.len() == 4));
-        assert!(matches!(plan(at(head.id()), four), Decision::Incomplete { missing, .. } if missing.len() == 3));
-        assert!(matches!(plan(Ledger::Missing, &four[..2]), Decision::Incomplete { revision: None, .. }));
-        assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Decision::Ambiguous { .. }));
+        assert!(matches!(to_head(at("unknown"), four), Decision::Refused(StateError::Incomplete { missing, .. }) if missing.len() == 3));
+        assert_eq!(plan(at("unknown"), &[]), foreign(Application::Ledger("unknown".to_owned())));
+        assert!(matches!(plan(at(head.id()), four), Decision::Refused(StateError::Incomplete { missing, .. }) if missing.len() == 3));
+        assert!(matches!(plan(Ledger::Missing, &four[..2]), Decision::Refused(StateError::Incomplete { revision: None, .. })));
+        assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Decision::Refused(StateError::Ambiguous(_))));
         let left = SchemaState {
             leftovers: vec![Leftover { copy: "_alembic_tmp_x".into(), original_is_there: true }],
             ..state(at(head.id()), seven)
         };
-        assert!(matches!(left.plan(baseline), Decision::Leftover { .. }));
+        assert!(matches!(left.plan(baseline), Decision::Refused(StateError::Leftover(_))));
+    }
+
+    #[test]
+    fn tables_of_other_applications_are_recognised() {
+        let plan = |own: &[&str], others: &[&str], target| {
+            let others = others.iter().map(|table| ((*table).to_owned(), BTreeSet::new()));
+            let tables = own.iter().map(|table| application::identified(table)).chain(others).collect();
+            SchemaState::of(Ledger::Missing, tables).plan(target)
+        };
+        let (baseline, head) = (Revision::BASELINE, Revision::HEAD);
+        let four = &baseline.tables()[..];
+        let tables = |names: &[&str]| {
+            foreign(Application::Tables(names.iter().map(|name| (*name).to_owned()).collect()))
+        };
+        assert_eq!(plan(&[], &["events", "chats"], baseline), tables(&["events", "chats"]));
+        assert_eq!(plan(&[], &["events", "agent_executions"], baseline), tables(&["events"]));
+        assert_eq!(plan(four, &["events"], baseline), Decision::Adopt, "the baseline has no such table");
+        assert_eq!(plan(four, &["events"], head), tables(&["events"]));
+        let successor = ["alert_sessions", "agent_executions", "schema_migrations"];
+        assert_eq!(plan(&[], &successor, baseline), foreign(Application::Successor));
+        assert_eq!(plan(&[], &successor[1..], baseline), foreign(Application::Successor));
+        assert_eq!(plan(four, &successor[1..], baseline), Decision::Adopt);
     }
 
     #[test]
@@ -338,7 +333,7 @@ mod tests {
         assert_eq!(found.leftovers, [left("_alembic_tmp_chats", false), left("_alembic_tmp_events", true)]);
         assert_eq!(found.tables.into_keys().collect::<Vec<_>>(), ["events"]);
         assert_eq!(
-            leftover_hint(&found.leftovers),
+            state_error::leftover_hint(&found.leftovers),
             "copy the file first; `chats` is missing: `ALTER TABLE _alembic_tmp_chats RENAME TO chats` restores it; \
              `events` exists: `DROP TABLE _alembic_tmp_events` removes its unfinished copy"
         );

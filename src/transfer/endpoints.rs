@@ -16,7 +16,8 @@ use crate::schema::drift::Drift;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
-use crate::schema::state::{self, Decision, SchemaState, StateError};
+use crate::schema::state::{Decision, SchemaState};
+use crate::schema::state_error::{StateError, described};
 use crate::schema::variant::{self, Variant};
 use crate::schema::{self, diff, expected, row_policy};
 
@@ -157,16 +158,17 @@ pub(crate) async fn inspect_source(source: &Connection) -> Result<SourceState, E
     // Tables that an interrupted upgrade left are reported as unmapped.
     let ledger_state = SchemaState { leftovers: Vec::new(), ..ledger_state };
     let revision = match ledger_state.plan(Revision::BASELINE) {
-        Decision::Nothing { revision } | Decision::Incomplete { revision: Some(revision), .. } => {
+        Decision::Nothing { revision }
+        | Decision::Refused(StateError::Incomplete { revision: Some(revision), .. }) => {
             Revision::from_id(&revision).ok_or(EndpointError::SourceRevision { revision })?
         }
         Decision::Adopt => {
             variant::best_match(source, &found).await.context((Verb::Determine, "the expected schema"))?.0
         }
-        Decision::Incomplete { revision: None, .. } => Revision::BASELINE,
-        Decision::Ambiguous { revisions } => return Err(SchemaError::from(StateError::Ambiguous(revisions)).into()),
+        Decision::Refused(StateError::Incomplete { revision: None, .. }) => Revision::BASELINE,
+        Decision::Refused(error) => return Err(SchemaError::from(error).into()),
         Decision::Create { .. } => return Err(PlanError("it has none of TARSy's tables".into()).into()),
-        Decision::Upgrade { .. } | Decision::Leftover { .. } => {
+        Decision::Upgrade { .. } => {
             unreachable!("no revision is earlier than the baseline")
         }
     };
@@ -279,13 +281,9 @@ async fn start_of_target(
         Decision::Upgrade { from, .. } => Some(from),
         Decision::Nothing { revision: at } => match Revision::from_id(&at) {
             Some(at) => Some(at),
-            None => return Err(beyond(None, state::described(&at))),
+            None => return Err(beyond(None, described(&at))),
         },
-        Decision::Incomplete { revision, missing } => {
-            return Err(SchemaError::from(StateError::Incomplete { revision, missing }).into());
-        }
-        Decision::Ambiguous { revisions } => return Err(SchemaError::from(StateError::Ambiguous(revisions)).into()),
-        Decision::Leftover { tables } => return Err(SchemaError::from(StateError::Leftover(tables)).into()),
+        Decision::Refused(error) => return Err(SchemaError::from(error).into()),
     };
     match start {
         Some(start) if start > revision => Err(beyond(Some(start), start.to_string())),

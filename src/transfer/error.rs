@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::database::failure::{DatabaseCause, ErrorClass, Verb};
-    use crate::schema::state::StateError;
+    use crate::schema::state_error::StateError;
 
     fn busy() -> DatabaseError {
         DatabaseError { action: (Verb::Copy, "rows").into(), cause: DatabaseCause::new(ErrorClass::Busy, "locked") }

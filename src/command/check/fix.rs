@@ -10,7 +10,7 @@ use crate::output::Status;
 use crate::schema::lock::RepairLock;
 use crate::schema::read::schema_and_state;
 use crate::schema::repair::{self, Repair};
-use crate::schema::state::StateError;
+use crate::schema::state_error::StateError;
 
 const NAME: &str = "repairs";
 

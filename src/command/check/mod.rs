@@ -47,7 +47,8 @@ use crate::format;
 use crate::output::{Block, Field, Report};
 use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
-use crate::schema::state::SchemaState;
+use crate::schema::state::{Decision, SchemaState};
+use crate::schema::state_error::StateError;
 use crate::settings::Settings;
 
 #[derive(Serialize)]
@@ -148,6 +149,10 @@ async fn checks(
             return checks;
         }
     };
+    if let Decision::Refused(StateError::Foreign(_)) = state.plan(settings.schema_target.value) {
+        checks.push(schema::revision(connection, &state, settings.schema_target.value).await);
+        return checks;
+    }
     checks.push(look(&reader, "privileges", async |reading| server::privileges(reading, &state).await).await);
     if let Some(role) = &arguments.as_role {
         let app_role = async |reading: &Transaction| app_role::app_role(reading, &state, role).await;

@@ -10,13 +10,15 @@ use super::finding::Finding;
 use crate::database::connection::Connection;
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
+use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
 use crate::schema::drift::ledger_hint;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::model::Schema;
 use crate::schema::parent_index::{self, ParentIndex};
-use crate::schema::state::{self, Decision, SchemaState, StateError, leftover_hint};
+use crate::schema::state::{Decision, SchemaState};
+use crate::schema::state_error::{StateError, described, leftover_hint};
 use crate::schema::variant::{self, Match, Variant};
 use crate::schema::{diff, expected, row_policy};
 
@@ -34,9 +36,9 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
         Decision::Nothing { revision } if Revision::from_id(&revision).is_none() => Finding::failed(
             NAME,
             ExitCode::Newer,
-            format!("{}; probably newer than this version of tarsy-db", state::described(&revision)),
+            format!("{}; probably newer than this version of tarsy-db", described(&revision)),
         ),
-        Decision::Nothing { revision } => Finding::ok(NAME, state::described(&revision)),
+        Decision::Nothing { revision } => Finding::ok(NAME, described(&revision)),
         Decision::Upgrade { from, to } => {
             let detail = format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`");
             Finding::failed(NAME, ExitCode::Pending, detail)
@@ -44,13 +46,16 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
         Decision::Create { .. } if state.revision().is_some() => {
             Finding::failed(NAME, ExitCode::Pending, "`alembic_version` exists, but no tables: run `tarsy-db init`")
         }
+        Decision::Create { .. } if !state.elsewhere.is_empty() => {
+            refused(NAME, &StateError::Elsewhere(state.elsewhere.clone()))
+        }
         Decision::Create { .. } => Finding::failed(NAME, ExitCode::Pending, "no schema yet: run `tarsy-db init`"),
         Decision::Adopt => Finding::failed(
             NAME,
             ExitCode::Pending,
             "the tables have no `alembic_version`: run `tarsy-db init` to adopt them",
         ),
-        Decision::Incomplete { revision, missing } => {
+        Decision::Refused(StateError::Incomplete { revision, missing }) => {
             let ledger = revision.map_or("`alembic_version` is missing".to_owned(), |revision| {
                 format!("`alembic_version` records {revision}")
             });
@@ -60,19 +65,21 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
                 format!("{ledger}, and these tables are missing: {}", missing.join(", ")),
             )
         }
-        Decision::Ambiguous { revisions } => {
-            let rows = revisions.join(", ");
-            let count = revisions.len();
-            let detail = format!(
-                "`alembic_version` has {count} rows: {rows}; find out which one is right and delete the others"
-            );
+        Decision::Refused(ambiguous @ StateError::Ambiguous(_)) => {
+            let detail = format!("{ambiguous}; find out which one is right and delete the others");
             Finding::failed(NAME, ExitCode::Drift, detail)
         }
-        Decision::Leftover { tables } => {
+        Decision::Refused(StateError::Leftover(tables)) => {
             let left = StateError::Leftover(tables.clone());
             Finding::failed(NAME, ExitCode::Drift, format!("{left}: {}", leftover_hint(&tables)))
         }
+        Decision::Refused(error) => refused(NAME, &error),
     }
+}
+
+fn refused(name: &'static str, error: &StateError) -> Finding {
+    let lines = std::iter::once(error.to_string()).chain(error.hint());
+    Finding::failed(name, error.exit_code(), lines.collect::<Vec<_>>())
 }
 
 /// Whether the tables match their revision.
@@ -204,10 +211,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::schema::application;
 
     fn state(ledger: Ledger, revision: Revision) -> SchemaState {
-        let tables = revision.tables().into_iter().map(|table| (table.to_owned(), BTreeSet::new())).collect();
-        SchemaState { ledger, tables, leftovers: Vec::new() }
+        let tables = revision.tables().into_iter().map(application::identified).collect();
+        SchemaState { ledger, tables, ..SchemaState::empty() }
     }
 
     fn empty(ledger: Ledger) -> SchemaState {
@@ -241,7 +249,8 @@ mod tests {
         let several = Ledger::Several(vec!["one".to_owned(), "two".to_owned()]);
         let several = at_revision(&state(several, Revision::HEAD), Revision::BASELINE);
         assert_eq!(several.exit_code, ExitCode::Drift);
-        assert!(several.detail.0[0].starts_with("`alembic_version` has 2 rows: one, two; "), "{several:?}");
+        let says = "`alembic_version` has 2 rows, and must have one: one (unknown to this version), two ";
+        assert!(several.detail.0[0].starts_with(says), "{several:?}");
         let mut incomplete = state(Ledger::Missing, Revision::BASELINE);
         let last = incomplete.tables.pop_last().expect("the baseline has tables").0;
         let incomplete = at_revision(&incomplete, Revision::BASELINE);

@@ -6,7 +6,7 @@ use crate::database::url::Backend;
 use crate::format::{self, counted};
 use crate::history::space::Space;
 use crate::output::{self, Block, Field};
-use crate::schema::state;
+use crate::schema::state_error::described;
 use crate::settings::ShownSetting;
 
 /// The width of the longest bar, in characters.
@@ -34,7 +34,7 @@ fn or_dash(value: Option<&str>) -> Field {
 
 fn database_block(summary: &InfoSummary) -> Block {
     let revision =
-        summary.revision.as_deref().map_or_else(|| "not recorded (no `alembic_version`)".to_owned(), state::described);
+        summary.revision.as_deref().map_or_else(|| "not recorded (no `alembic_version`)".to_owned(), described);
     let mut rows: Vec<Vec<Field>> = vec![
         vec!["database".into(), summary.database.as_str().into()],
         vec!["backend".into(), format!("{} {}", summary.backend, summary.server_version).into()],

@@ -51,6 +51,7 @@ pub(crate) async fn run(
     let mut parts = Sections { reader, skipped: Vec::new() };
     let reading = parts.reader.begin(Rows::Visible).await.context((Verb::Begin, "the read transaction"))?;
     let state = SchemaState::read(&reading).await.context((Verb::Read, "the ledger"))?;
+    state.require_tarsys()?;
     let found = schema(&reading).await.context((Verb::Read, "the schema"))?;
     let server = queries::server(&reading).await.context((Verb::Read, "the server's settings"))?;
     reading.rollback().await.ok();

@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::output::Report;
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
-use crate::schema::state::StateError;
+use crate::schema::state_error::StateError;
 use crate::schema::upgrade::assess::{Start, UpgradePlan, assess};
 use crate::schema::upgrade::filling::Filling;
 use crate::schema::upgrade::{self, script};
@@ -67,6 +67,9 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         && Revision::from_id(revision).is_none()
     {
         return Err(StateError::Unknown(revision.clone()).into());
+    }
+    if plan.start == Start::Empty && !plan.state.elsewhere.is_empty() {
+        tracing::warn!("{}", StateError::Elsewhere(plan.state.elsewhere.clone()));
     }
     let (start, pending, revision, filling) = (&plan.start, &plan.pending, plan.revision(), filling.as_ref());
     let app_role = arguments.app_role.clone().map(|name| AppRole { name, grants });

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::database::url::DatabaseUrl;
 use crate::output::{Block, Field, Report};
-use crate::schema::state;
+use crate::schema::state_error::described;
 use crate::schema::upgrade::assess::Start;
 use crate::schema::upgrade::filling::Filling;
 use crate::settings::SettingSource;
@@ -152,7 +152,7 @@ impl<'u> Upgrade<'u> {
     }
 
     fn line(self) -> String {
-        let (url, revision) = (self.url, state::described(self.revision));
+        let (url, revision) = (self.url, described(self.revision));
         let [created, adopted, upgraded] = match self.effect {
             Effect::DryRun => ["would create", "would adopt", "would upgrade"],
             Effect::Done => ["created", "adopted", "upgraded"],
@@ -168,7 +168,7 @@ impl<'u> Upgrade<'u> {
                 format!("{adopted} the tables in {url} (no `alembic_version`; they match revision {from}){upgraded}")
             }
             (Start::Ledger(from), false) => {
-                format!("{upgraded} {url} from revision {} to {revision}", state::described(from))
+                format!("{upgraded} {url} from revision {} to {revision}", described(from))
             }
             (Start::Ledger(_), true) if self.grants().is_empty() => {
                 format!("{url} is already at revision {revision}: nothing to do")
@@ -199,7 +199,7 @@ impl<'u> Upgrade<'u> {
     /// The statements, after a comment that says how to run them so that the shell stops at the first error.
     fn script(self, statements: &[String]) -> String {
         let comment = match (statements.is_empty(), self.url) {
-            (true, url) => format!("-- {url} is at revision {}: nothing to do", state::described(self.revision)),
+            (true, url) => format!("-- {url} is at revision {}: nothing to do", described(self.revision)),
             (false, DatabaseUrl::Sqlite(_)) => "-- run with: sqlite3 -bail FILE".to_owned(),
             (false, DatabaseUrl::Postgresql(_)) => "-- run with: psql --set ON_ERROR_STOP=1".to_owned(),
         };

@@ -79,6 +79,7 @@ impl OpenedDatabase {
         };
         let read = connection.reading(async |reading| schema_and_state(reading).await).await;
         let (state, schema) = read.context((Verb::Read, "the schema"))?;
+        state.require_tarsys()?;
         let events_read = request.event_policy.as_ref().map(|_| EVENTS);
         let read: Vec<_> = [ledger::TABLE].into_iter().chain(session_tables()).chain(events_read).collect();
         connection

@@ -22,11 +22,13 @@ use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::readiness;
 use crate::database::url::{self, DatabaseUrl};
 use crate::database::writable;
+use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::format::{self, counted};
 use crate::output::{Block, Report};
 use crate::schema::row_policy;
 use crate::schema::state::{Decision, SchemaState};
+use crate::schema::state_error::StateError;
 use crate::settings::Settings;
 
 /// How long a server may take to answer after the login; it waits at most [`LOCK_TIMEOUT`] for a lock.
@@ -144,6 +146,11 @@ pub(crate) async fn until_usable(
             Err(_) => return Err(deadline_exceeded(arguments, last.unwrap_or_else(|| cut_off(url)))),
         };
         let class = error.cause.class;
+        // No retry gives TARSy another application's tables.
+        if class == ErrorClass::Schema && !arguments.retry_all {
+            let (attempts, waited) = (backoff.failures + 1, started.elapsed());
+            return Err(Error::GaveUp { attempts, waited, last: error });
+        }
         let is_new = last.as_ref().is_none_or(|last| last.cause.class != class);
         if is_new {
             tracing::info!("waiting for {url}: {}", error.cause.described());
@@ -226,12 +233,28 @@ async fn look(connection: &Connection, condition: WaitFor, target: Revision) -> 
     require_writable(connection).await?;
     if condition == WaitFor::Schema {
         let state = connection.reading(async |reading| SchemaState::read(reading).await).await?;
-        if !matches!(state.plan(target), Decision::Nothing { .. }) {
+        let decision = state.plan(target);
+        if !matches!(decision, Decision::Nothing { .. }) {
             connection.reading(async |reading| row_policy::refuse(reading, &[ledger::TABLE]).await).await?;
-            return Err(schema_pending());
+            return Err(match decision {
+                Decision::Refused(error) => unusable_schema(&error),
+                Decision::Create { .. } if !state.elsewhere.is_empty() => {
+                    unusable_schema(&StateError::Elsewhere(state.elsewhere))
+                }
+                _ => schema_pending(),
+            });
         }
     }
     Ok(())
+}
+
+/// An upgrade by the backend may end what it left half done; another application's tables stay.
+fn unusable_schema(error: &StateError) -> DatabaseCause {
+    let class = match error {
+        StateError::Foreign(_) | StateError::Ambiguous(_) => ErrorClass::Schema,
+        _ => ErrorClass::SchemaPending,
+    };
+    DatabaseCause::new(class, error.to_string()).with_remedy(error.hint().unwrap_or_default())
 }
 
 fn schema_pending() -> DatabaseCause {

@@ -76,6 +76,8 @@ pub enum ErrorClass {
     Pooler,
     /// The database has no TARSy schema yet.
     SchemaPending,
+    /// The tables are not those of a TARSy history.
+    Schema,
     /// A failure that no other class describes.
     Other,
 }
@@ -127,7 +129,7 @@ impl ErrorClass {
             | Self::Pooler => ExitCode::Configuration,
             Self::CannotOpen => ExitCode::CannotCreate,
             Self::DiskFull | Self::Corrupt | Self::InputOutput => ExitCode::InputOutput,
-            Self::Constraint | Self::Needed | Self::AlreadyExists => ExitCode::Drift,
+            Self::Constraint | Self::Needed | Self::AlreadyExists | Self::Schema => ExitCode::Drift,
             Self::Data => ExitCode::Data,
             Self::SchemaPending => ExitCode::Pending,
             Self::Other => ExitCode::Internal,
@@ -171,6 +173,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::AlreadyExists => "name already exists",
             ErrorClass::Pooler => "the mode of the pooler does not fit",
             ErrorClass::SchemaPending => "no TARSy schema yet",
+            ErrorClass::Schema => "no TARSy history",
             ErrorClass::Other => "error",
         })
     }

@@ -12,7 +12,8 @@ use crate::schema::drift::Drift;
 use crate::schema::encoding::require_utf8;
 use crate::schema::error::SchemaError;
 use crate::schema::model::Schema;
-use crate::schema::state::{Decision, SchemaState, StateError};
+use crate::schema::state::{Decision, SchemaState};
+use crate::schema::state_error::StateError;
 use crate::schema::variant::{self, Match};
 use crate::schema::{expected, read, row_policy};
 
@@ -42,7 +43,7 @@ pub struct UpgradePlan {
 impl UpgradePlan {
     /// The plan for a database that does not exist yet.
     pub(crate) fn of_new_database(target: Revision) -> Self {
-        let state = SchemaState { ledger: ledger::Ledger::Missing, tables: BTreeMap::new(), leftovers: Vec::new() };
+        let state = SchemaState::empty();
         Self { start: Start::Empty, pending: target.since(None).collect(), state, expected: BTreeMap::new() }
     }
 
@@ -169,9 +170,10 @@ async fn plan_from(connection: &Connection, target: Revision, state: SchemaState
             (Start::Tables(revision), target.since(Some(revision)).collect())
         }
         Decision::Upgrade { from, to } => (Start::Ledger(from.id().to_owned()), to.since(Some(from)).collect()),
-        Decision::Incomplete { revision, missing } => return Err(incomplete(connection, revision, missing).await?),
-        Decision::Ambiguous { revisions } => return Err(StateError::Ambiguous(revisions).into()),
-        Decision::Leftover { tables } => return Err(StateError::Leftover(tables).into()),
+        Decision::Refused(StateError::Incomplete { revision, missing }) => {
+            return Err(incomplete(connection, revision, missing).await?);
+        }
+        Decision::Refused(error) => return Err(error.into()),
     };
     let mut plan = UpgradePlan { start, pending, state, expected: BTreeMap::new() };
     let (first, last) = (plan.pending.first(), plan.pending.last());

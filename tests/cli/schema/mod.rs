@@ -1,6 +1,7 @@
 //! Databases of every revision and origin, and their upgrades.
 
 mod adoption;
+mod applications;
 mod backfills;
 mod every_revision;
 mod ledger;
