@@ -51,7 +51,8 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         return Err(Error::NoRoles { flag: "--app-role", target: url.to_string() });
     }
     if let Some(timeout) = arguments.wait {
-        let missing = if arguments.create_database { MissingDatabase::IsUsable } else { MissingDatabase::Fails };
+        let is_created = arguments.create_database || matches!(url, DatabaseUrl::Sqlite(_));
+        let missing = if is_created { MissingDatabase::IsCreated } else { MissingDatabase::Fails };
         wait::until_usable(&Wait::at_most(timeout), settings, missing).await?;
     }
     let target = arguments.to.unwrap_or(settings.schema_target.value);

@@ -7,7 +7,9 @@
 mod backoff;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
@@ -24,7 +26,7 @@ use crate::database::url::{self, DatabaseUrl};
 use crate::database::writable;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
-use crate::format::{self, counted};
+use crate::format::{self, counted, io_message};
 use crate::output::{Block, Report};
 use crate::schema::row_policy;
 use crate::schema::state::{Decision, SchemaState};
@@ -49,22 +51,26 @@ struct WaitSummary {
 #[serde(rename_all = "snake_case")]
 enum WaitOutcome {
     Usable,
+    /// The SQLite file does not exist, and the backend or `init` can create it.
+    Creatable,
     /// The settings disable the history.
     Disabled,
 }
 
-/// Whether a PostgreSQL database that does not exist is usable.
+/// What a database that does not exist is to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MissingDatabase {
+    /// A failure, except for a SQLite file that the backend can create.
     Fails,
-    /// The caller creates it.
-    IsUsable,
+    /// Something that the caller creates, on SQLite with its directory.
+    IsCreated,
 }
 
 /// The attempts, and the time until the database was usable.
 pub(crate) struct Waited {
     attempts: u32,
     duration: Duration,
+    outcome: WaitOutcome,
 }
 
 impl Wait {
@@ -86,7 +92,7 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
     let waited = match settings.history_enabled.value {
         true => until_usable(arguments, settings, MissingDatabase::Fails).await?,
         // Without a history the backend needs no database.
-        false => Waited { attempts: 0, duration: Duration::ZERO },
+        false => Waited { attempts: 0, duration: Duration::ZERO, outcome: WaitOutcome::Disabled },
     };
     if let Some((program, rest)) = arguments.command.split_first() {
         let source = std::process::Command::new(program).args(rest).exec();
@@ -94,16 +100,15 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
         let command = if url::is_url(&command) { "<URL>".into() } else { command.into_owned() };
         return Err(Error::Exec { command, source });
     }
-    let (outcome, line) = match waited.attempts {
-        0 => {
-            let source = &settings.history_enabled.source;
-            (WaitOutcome::Disabled, format!("history is disabled ({source}): nothing to wait for"))
+    let line = match waited.outcome {
+        WaitOutcome::Disabled => {
+            format!("history is disabled ({}): nothing to wait for", settings.history_enabled.source)
         }
-        _ => (WaitOutcome::Usable, usable(url, &waited)),
+        WaitOutcome::Usable | WaitOutcome::Creatable => sentence(url, &waited),
     };
     let summary = WaitSummary {
         database: url.to_string(),
-        outcome,
+        outcome: waited.outcome,
         condition: arguments.condition,
         attempts: waited.attempts,
         seconds: waited.duration.as_secs_f64(),
@@ -111,8 +116,12 @@ pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report,
     Ok(Report::new(&summary, vec![Block::Line(line)]))
 }
 
-fn usable(url: &DatabaseUrl, Waited { attempts, duration }: &Waited) -> String {
-    format!("{url} is usable ({}, {})", counted((*attempts).into(), "attempt"), format::duration(*duration))
+fn sentence(url: &DatabaseUrl, Waited { attempts, duration, outcome }: &Waited) -> String {
+    let what = match outcome {
+        WaitOutcome::Creatable => "does not exist yet, and the backend or `tarsy-db init` can create it",
+        WaitOutcome::Usable | WaitOutcome::Disabled => "is usable",
+    };
+    format!("{url} {what} ({}, {})", counted((*attempts).into(), "attempt"), format::duration(*duration))
 }
 
 /// Retries until the database is usable.
@@ -130,17 +139,14 @@ pub(crate) async fn until_usable(
     let mut last: Option<ConnectError> = None;
     let mut woken_early = false;
     loop {
-        let attempt = attempt(settings, arguments.condition);
+        let attempt = attempt(settings, arguments.condition, missing);
         let result = match backoff.remaining(started.elapsed()) {
             Some(remaining) => tokio::time::timeout(remaining, attempt).await,
             None => Ok(attempt.await),
         };
         let error = match result {
-            Ok(Ok(())) => return Ok(Waited { attempts: backoff.failures + 1, duration: started.elapsed() }),
-            Ok(Err(error))
-                if missing == MissingDatabase::IsUsable && error.cause.class == ErrorClass::NoSuchDatabase =>
-            {
-                return Ok(Waited { attempts: backoff.failures + 1, duration: started.elapsed() });
+            Ok(Ok(outcome)) => {
+                return Ok(Waited { attempts: backoff.failures + 1, duration: started.elapsed(), outcome });
             }
             Ok(Err(error)) => error,
             Err(_) => return Err(deadline_exceeded(arguments, last.unwrap_or_else(|| cut_off(url)))),
@@ -205,24 +211,54 @@ async fn pause_or_readiness(url: &DatabaseUrl, class: ErrorClass, pause: Duratio
 }
 
 /// One attempt: connects, logs in and checks the condition.
-async fn attempt(settings: &Settings, condition: WaitFor) -> Result<(), ConnectError> {
+async fn attempt(
+    settings: &Settings,
+    condition: WaitFor,
+    missing: MissingDatabase,
+) -> Result<WaitOutcome, ConnectError> {
     let (url, pool) = (&settings.database.value, settings.pool.limits().for_up_to(1));
     let unusable = |cause: DatabaseCause| ConnectError { target: url.to_string(), cause };
-    if let DatabaseUrl::Sqlite(location) = url {
-        let missing = location.path.as_deref().is_some_and(|path| !path.exists());
-        // `init` creates the file, so that a missing file is usable except for its schema.
-        match (missing, condition) {
-            (true, WaitFor::Schema) => return Err(unusable(schema_pending())),
-            (true, _) => return Ok(()),
-            (false, _) => {}
+    if let Some(path) = url.sqlite_path().filter(|path| !path.exists()) {
+        if missing == MissingDatabase::Fails {
+            require_directory(path).map_err(unusable)?;
         }
+        return match condition {
+            WaitFor::Schema => Err(unusable(schema_pending())),
+            WaitFor::Connect | WaitFor::Writable => Ok(WaitOutcome::Creatable),
+        };
     }
     let access = if condition == WaitFor::Connect { Access::Read } else { Access::Write };
-    let connection = connection::open(url, access, pool, LOCK_TIMEOUT).await?;
+    let connection = match connection::open(url, access, pool, LOCK_TIMEOUT).await {
+        Err(error) if missing == MissingDatabase::IsCreated && error.cause.class == ErrorClass::NoSuchDatabase => {
+            return Ok(WaitOutcome::Creatable);
+        }
+        connection => connection?,
+    };
     let looked = tokio::time::timeout(ANSWER_TIMEOUT, look(&connection, condition, settings.schema_target.value)).await;
     let unanswered = |_| DatabaseCause::new(ErrorClass::TimedOut, "the server let us in, and answers nothing");
     looked.map_err(unanswered).flatten().map_err(unusable)?;
-    connection.close().await.map_err(|error| unusable(error.into()))
+    connection.close().await.map_err(|error| unusable(error.into()))?;
+    Ok(WaitOutcome::Usable)
+}
+
+/// Makes sure that SQLite can create a file there: it creates no directory.
+fn require_directory(path: &Path) -> Result<(), DatabaseCause> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let shown = directory.display();
+    match std::fs::metadata(directory) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(DatabaseCause::new(ErrorClass::CannotOpen, format!("{shown} is not a directory"))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let message = format!("there is no directory {shown}, and the backend creates none");
+            let remedy = "check the path; `tarsy-db init` creates the directory with a new database";
+            return Err(DatabaseCause::new(ErrorClass::NoSuchFile, message).with_remedy(remedy));
+        }
+        Err(error) => return Err(DatabaseCause::of_io(&error)),
+    }
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|error| {
+        let message = format!("no file can be created in {shown}: {}", io_message(&error.into()));
+        DatabaseCause::new(ErrorClass::FilePermission, message)
+    })
 }
 
 /// Looks whether the condition holds.
@@ -281,9 +317,12 @@ mod tests {
     #[test]
     fn the_sentence_counts_the_attempts() {
         let url = DatabaseUrl::sqlite_file("history.db");
-        let sentence = |attempts| usable(&url, &Waited { attempts, duration: Duration::from_millis(1500) });
-        assert_eq!(sentence(1), format!("{url} is usable (1 attempt, 1s 500ms)"));
-        assert_eq!(sentence(2), format!("{url} is usable (2 attempts, 1s 500ms)"));
+        let sentence = |attempts, outcome| {
+            sentence(&url, &Waited { attempts, duration: Duration::from_millis(1500), outcome })
+        };
+        assert_eq!(sentence(1, WaitOutcome::Usable), format!("{url} is usable (1 attempt, 1s 500ms)"));
+        assert_eq!(sentence(2, WaitOutcome::Usable), format!("{url} is usable (2 attempts, 1s 500ms)"));
+        assert!(sentence(1, WaitOutcome::Creatable).starts_with(&format!("{url} does not exist yet, and ")));
     }
 
     #[test]

@@ -64,10 +64,10 @@ fn a_migration_names_the_application_on_either_end() {
     each([(SUCCESSOR, SUCCESSORS), (CALENDAR, CALENDARS)], |(tables, words)| {
         let (source, target) = source_and_target();
         target.execute(tables);
-        Outcome::of(tarsy_db(&source).args(arguments(&target))).expect(4).fails_with(&[words]);
+        Outcome::of(tarsy_db(&source).args(arguments(&target))).expect(4).tells(&[words]);
         let (source, target) = (Database::sqlite(), Database::postgresql());
         source.execute(tables);
-        Outcome::of(tarsy_db(&source).args(arguments(&target))).expect(4).fails_with(&[words]);
+        Outcome::of(tarsy_db(&source).args(arguments(&target))).expect(4).tells(&[words]);
         assert_eq!(target.number("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
     });
 }
@@ -80,7 +80,7 @@ fn a_table_that_only_a_later_revision_needs_is_no_obstacle_before(database: &Dat
         Outcome::of(tarsy_db(database).args(arguments)).expect(0);
     }
     let words = "the database belongs to another application: `events` has none of the columns";
-    Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4).fails_with(&[words]);
+    Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4).tells(&[words]);
 }
 
 #[apply(test)]
@@ -93,9 +93,9 @@ fn tables_outside_the_search_path_are_named() {
     let words = "TARSy's tables are in the schema `tenant`, which is not in the search path of the role";
     is_found(&check(&database, &[]).expect(3), "revision", "failed", words);
     let prune = Outcome::of(tarsy_db(&database).args(["prune", "--older-than", "90d", "--yes"])).expect(3);
-    prune.fails_with(&[words, "ALTER ROLE ... SET search_path = \"tenant\""]);
+    prune.tells(&[words, "ALTER ROLE ... SET search_path = \"tenant\""]);
     let waited = Outcome::of(tarsy_db(&database).args(["wait", "--for", "schema", "--max-attempts", "1"])).expect(3);
-    waited.fails_with(&[words]);
+    waited.tells(&[words]);
     // Several histories may share a database, each in a schema of its own.
     let init = Outcome::of(tarsy_db(&database).arg("init")).expect(0);
     assert!(init.stderr.contains(words), "{}", init.stderr);

@@ -53,6 +53,44 @@ fn the_schema_is_waited_for_until_init_ran(database: &Database) {
 }
 
 #[apply(test)]
+fn a_file_that_does_not_exist_is_not_called_usable() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| directory.path().join(name);
+    let wait_for = |path: &Path, condition: &str| {
+        let url = format!("sqlite:///{}", path.display());
+        wait_for(&url, &["--for", condition, "--max-attempts", "1", "--output", "json"])
+    };
+    for condition in ["connect", "writable"] {
+        assert_eq!(wait_for(&path("new.db"), condition).expect(0).json()["outcome"], "creatable");
+        wait_for(&path("missing/new.db"), condition).expect(78).fails_with(&["there is no directory ", "creates none"]);
+        wait_for(Path::new("/proc/missing/new.db"), condition).expect(78).fails_with(&["/proc/missing"]);
+        std::fs::write(path("file"), "").expect("a file");
+        wait_for(&path("file/new.db"), condition).expect(73).fails_with(&["file is not a directory"]);
+    }
+    assert!(!path("new.db").exists());
+    let text = Running::start_at(&format!("sqlite:///{}", path("new.db").display()), directory.path(), &["wait"]);
+    let text = text.finish().expect(0).stdout;
+    assert!(!text.contains("usable") && text.contains("does not exist yet"), "{text}");
+    wait_for(&path("new.db"), "schema").expect(3).fails_with(&["the schema is missing"]);
+}
+
+#[apply(test)]
+fn init_creates_the_directory_for_which_wait_fails() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("missing/new.db");
+    Running::start_at(&format!("sqlite:///{}", path.display()), directory.path(), &["init", "--wait=5s"]).finish().expect(0);
+    assert!(path.exists());
+}
+
+#[apply(test)]
+fn a_file_without_tables_has_no_schema_and_can_be_opened() {
+    let database = Database::sqlite();
+    database.execute("CREATE TABLE mine (id integer)");
+    let failed = wait(&database, &["--for", "schema", "--max-attempts", "1"]).expect(3);
+    failed.tells(&["is not usable", "the schema is missing", "run `tarsy-db init`"]);
+}
+
+#[apply(test)]
 fn a_database_that_accepts_no_connections_is_waited_for() {
     let database = Database::postgresql();
     database.execute("SELECT 1");
