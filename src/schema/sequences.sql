@@ -3,7 +3,10 @@ SELECT t.relname::text AS table_name, format('%I.%I', t.nspname, t.relname) AS t
        CASE WHEN EXISTS (SELECT FROM visible v WHERE v.oid = c.oid) THEN quote_ident(c.relname)
             ELSE format('%I.%I', n.nspname, c.relname) END AS sequence_name,
        format('%I.%I', n.nspname, c.relname) AS sequence_place, c.oid::bigint AS number,
-       has_sequence_privilege(c.oid, 'SELECT') AND has_table_privilege(t.oid, 'SELECT') AS readable,
+       has_sequence_privilege(c.oid, 'SELECT') AND has_table_privilege(t.oid, 'SELECT')
+           -- Another application's table is not waited for.
+           AND (t.relname = ANY ($2) OR NOT EXISTS (
+               SELECT FROM pg_locks l WHERE l.relation IN (t.oid, c.oid) AND l.mode = 'AccessExclusiveLock')) AS readable,
        s.seqincrement AS increment, t.relname = ANY ($2) AS is_tarsys
 FROM pg_sequence s
 JOIN pg_class c ON c.oid = s.seqrelid

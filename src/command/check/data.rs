@@ -63,7 +63,7 @@ fn ahead_of_data(name: &'static str, sequences: &[Sequence]) -> Finding {
     let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
     match (behind.is_empty(), unread.is_empty()) {
         (false, _) => Finding::failed(name, ExitCode::Drift, diff::first_of(behind)),
-        (true, false) => Finding::skipped(name, format!("no privilege to read {}", unread.join(", "))),
+        (true, false) => Finding::skipped(name, format!("no privilege to read, or locked by another session: {}", unread.join(", "))),
         (true, true) if sequences.is_empty() => Finding::ok(name, "no sequences"),
         (true, true) => Finding::ok(name, format!("{} ahead of the data", counted(sequences.len() as u64, "sequence"))),
     }

@@ -1,6 +1,6 @@
 //! The report of `info` as tables.
 
-use super::summary::{InfoSummary, RowCount, SessionSummary, SpaceSummary, TableInfo, Week};
+use super::summary::{InfoSummary, RowCount, SessionSummary, SpaceSummary, TableInfo, Unreadable, Week};
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::url::Backend;
 use crate::format::{self, counted};
@@ -23,6 +23,7 @@ pub(crate) fn blocks(summary: &InfoSummary, settings: Vec<ShownSetting>) -> Vec<
         Block::Line(format!("incomplete: {}; the figures of this table count visible rows only", policies.text()))
     }));
     blocks.extend(skipped_line(&summary.skipped).map(Block::Line));
+    blocks.extend(unreadable_line(&summary.unreadable).map(Block::Line));
     let rows = settings.into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
     blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "source"], rows: rows.collect() });
     blocks
@@ -70,6 +71,11 @@ fn skipped_line(parts: &[String]) -> Option<String> {
     let line =
         format!("skipped because it took longer than {limit}: {skipped}; `tarsy-db info --exact` has no time limit");
     (!parts.is_empty()).then_some(line)
+}
+
+fn unreadable_line(parts: &[Unreadable]) -> Option<String> {
+    let parts: Vec<_> = parts.iter().map(|Unreadable { part, reason }| format!("{part} ({reason})")).collect();
+    (!parts.is_empty()).then(|| format!("not readable: {}", parts.join(", ")))
 }
 
 fn space_blocks(space: &SpaceSummary) -> Vec<Block> {

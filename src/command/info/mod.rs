@@ -48,7 +48,7 @@ pub(crate) async fn run(
     let limit = (precision == Precision::Estimated).then_some(QUERY_LIMIT);
     let reader =
         BoundedReader::new(&connection, limit).await.context((Verb::Set, "the parameters of the connection"))?;
-    let mut parts = Sections { reader, skipped: Vec::new() };
+    let mut parts = Sections { reader, skipped: Vec::new(), unreadable: Vec::new() };
     let reading = parts.reader.begin(Rows::Visible).await.context((Verb::Begin, "the read transaction"))?;
     let state = SchemaState::read(&reading).await.context((Verb::Read, "the ledger"))?;
     state.require_tarsys()?;
@@ -84,6 +84,7 @@ pub(crate) async fn run(
         sessions,
         row_policies,
         skipped: parts.skipped,
+        unreadable: parts.unreadable,
         settings: shown.iter().cloned().map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
     };
     let blocks = blocks::blocks(&summary, shown);

@@ -67,20 +67,43 @@ pub(crate) async fn count(connection: &Transaction, table: &TableInfo) -> Result
 /// table that is not TARSy's.
 async fn is_countable(connection: &Transaction, schema: &str, table: &str) -> Result<bool, DbErr> {
     let held = visible::hold(connection, &format!("{}.{}", quoted(schema), quoted(table))).await?;
-    let is_tarsys = table == ledger::TABLE || Revision::HEAD.tables().contains(&table);
-    Ok(held.is_table && (is_tarsys || !held.has_row_policies))
+    Ok(held.is_table && (is_tarsys(table) || !held.has_row_policies))
 }
 
-/// The sizes of PostgreSQL's tables that the role names without a schema, with its estimates of their rows.
-pub(crate) async fn postgresql_sizes(connection: &Transaction) -> Result<Vec<TableInfo>, DbErr> {
+/// Whether a table has a name of TARSy's tables or of the ledger.
+pub(crate) fn is_tarsys(table: &str) -> bool {
+    tables_of_tarsy().contains(&table)
+}
+
+fn tables_of_tarsy() -> Vec<&'static str> {
+    [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat()
+}
+
+/// To whom tables belong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Tarsy,
+    Others,
+}
+
+/// The sizes of PostgreSQL's tables that the role names without a schema, with its estimates of their rows. To measure a
+/// table waits for a session that has locked it exclusively; of other applications' tables such ones are not measured.
+pub(crate) async fn postgresql_sizes(connection: &Transaction, owner: Owner) -> Result<Vec<TableInfo>, DbErr> {
     let sql = "SELECT c.relname::text AS name, c.nspname::text AS schema, t.reltuples::bigint AS estimate,
-                      pg_relation_size(c.oid) AS table_bytes, pg_indexes_size(c.oid) AS index_bytes,
-                      coalesce(pg_total_relation_size(nullif(t.reltoastrelid, 0)), 0) AS toast_bytes
+                      CASE WHEN m.is_free THEN pg_relation_size(c.oid) END AS table_bytes,
+                      CASE WHEN m.is_free THEN pg_indexes_size(c.oid) END AS index_bytes,
+                      CASE WHEN m.is_free THEN coalesce(pg_total_relation_size(nullif(t.reltoastrelid, 0)), 0) END
+                          AS toast_bytes
                FROM visible c JOIN pg_class t ON t.oid = c.oid
-               WHERE c.relkind = 'r' ORDER BY c.relname";
-    let rows = visible::rows(connection, sql, []).await?;
+               CROSS JOIN LATERAL (
+                   SELECT $3 OR NOT EXISTS (SELECT FROM pg_locks l
+                                            WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock') AS is_free
+                   OFFSET 0) m
+               WHERE c.relkind = 'r' AND (c.relname = ANY ($2)) = $3 ORDER BY c.relname";
+    let values = [visible::texts(&tables_of_tarsy()), (owner == Owner::Tarsy).into()];
+    let rows = visible::rows(connection, sql, values).await?;
     let tables = rows.iter().map(|row| {
-        let size = |name| row.try_get::<i64>("", name).map(|bytes| Some(bytes.unsigned_abs()));
+        let size = |name| row.try_get::<Option<i64>>("", name).map(|bytes| bytes.map(i64::unsigned_abs));
         Ok(TableInfo {
             table: row.try_get("", "name")?,
             schema: row.try_get("", "schema")?,

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::queries;
-use super::summary::{RowCount, SessionSummary, TableInfo};
+use super::queries::{self, Owner};
+use super::summary::{RowCount, SessionSummary, TableInfo, Unreadable};
 use crate::cli::info::Info;
 use crate::command::retention::Retention;
 use crate::database::failure::{Action, ErrorClass, ResultExt, Verb};
@@ -41,6 +41,7 @@ impl Precision {
 pub(crate) struct Sections<'c> {
     pub(crate) reader: BoundedReader<'c>,
     pub(crate) skipped: Vec<String>,
+    pub(crate) unreadable: Vec<Unreadable>,
 }
 
 impl Sections<'_> {
@@ -65,17 +66,48 @@ impl Sections<'_> {
         }
     }
 
+    /// Reads one part that concerns other applications: the role may not see it, or another session may have locked it.
+    async fn read_others<T>(
+        &mut self,
+        part: String,
+        read: impl AsyncFnOnce(&Transaction) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        match self.read(part.clone(), read).await {
+            Err(Error::Database(error))
+                if matches!(error.cause.class, ErrorClass::Privilege | ErrorClass::Busy | ErrorClass::RowPolicy) =>
+            {
+                self.unreadable.push(Unreadable { part, reason: error.cause.to_string() });
+                Ok(None)
+            }
+            result => result,
+        }
+    }
+
     async fn count(&mut self, table: &TableInfo) -> Result<RowCount, Error> {
         let part = format!("the rows of {}", table.table);
         let action = Action::from((Verb::Count, part.clone()));
         let count = async |reading: &Transaction| Ok(queries::count(reading, table).await.context(action)?);
-        Ok(self.read(part, count).await?.flatten().map_or(RowCount::Unknown, RowCount::Exact))
+        let counted = match queries::is_tarsys(&table.table) {
+            true => self.read(part, count).await?,
+            false => self.read_others(part, count).await?,
+        };
+        Ok(counted.flatten().map_or(RowCount::Unknown, RowCount::Exact))
     }
 
     pub(crate) async fn postgresql_tables(&mut self, precision: Precision) -> Result<Vec<TableInfo>, Error> {
-        let sizes = async |reading: &Transaction| Ok(queries::postgresql_sizes(reading).await.context(MEASURE)?);
-        let mut tables = self.read("the sizes of the tables", sizes).await?.unwrap_or_default();
+        let sizes = async |reading: &Transaction, owner| {
+            Ok::<_, Error>(queries::postgresql_sizes(reading, owner).await.context(MEASURE)?)
+        };
+        let of_tarsy = self.read("the sizes of the tables", async |reading| sizes(reading, Owner::Tarsy).await).await?;
+        let part = "the sizes of the other tables".to_owned();
+        let others = self.read_others(part, async |reading| sizes(reading, Owner::Others).await).await?;
+        let mut tables: Vec<_> = of_tarsy.into_iter().chain(others).flatten().collect();
         for table in &mut tables {
+            if table.table_bytes.is_none() {
+                let reason = "another session has locked it".to_owned();
+                self.unreadable.push(Unreadable { part: table.table.clone(), reason });
+                continue;
+            }
             if precision.counts(table.rows) {
                 table.rows = self.count(table).await?;
             }

@@ -28,7 +28,16 @@ pub(crate) struct InfoSummary {
     pub(crate) row_policies: Vec<RowPolicies>,
     /// The parts that were cancelled because they took too long.
     pub(crate) skipped: Vec<String>,
+    /// What cannot be read of other applications' tables.
+    pub(crate) unreadable: Vec<Unreadable>,
     pub(crate) settings: BTreeMap<&'static str, SettingSummary>,
+}
+
+/// A part that the role may not read, or that another session has locked.
+#[derive(Serialize)]
+pub(crate) struct Unreadable {
+    pub(crate) part: String,
+    pub(crate) reason: String,
 }
 
 #[derive(Serialize)]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::cases::each;
 use crate::support::history::{DAY_US, insert_many, insert_session, now_us};
 use crate::support::info::info;
+use crate::support::process::Held;
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
 /// 2026-01-05T00:00:00Z, a Monday.
@@ -275,4 +276,38 @@ fn a_role_that_may_not_select_is_77() {
     let role = Role::new(&database);
     let outcome = Running::start_at(&role.url(), database.directory(), &["info"]).finish().expect(77);
     assert!(outcome.stderr.contains("permission denied"), "{}", outcome.stderr);
+}
+
+#[apply(test)]
+fn tables_of_others_that_cannot_be_read_are_named_and_tarsys_are_shown() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    let role = Role::new(&database);
+    database.execute(&format!(
+        "CREATE TABLE dashboards (id integer PRIMARY KEY); CREATE TABLE a_list (id serial PRIMARY KEY);
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {name};
+         REVOKE SELECT ON dashboards FROM {name}",
+        name = role.name
+    ));
+    let run = |command: &[&str]| {
+        let mut info = tarsy_db(&database);
+        Outcome::of(info.env("DATABASE_URL", role.url()).args(command).args(["--output", "json"])).expect(0).json()
+    };
+    for arguments in [&["info"][..], &["info", "--exact"]] {
+        let report = run(arguments);
+        assert_eq!(report["tables"][0]["table"], "alembic_version", "TARSy's come first");
+        assert_eq!(table(&report, "dashboards")["rows"], Value::Null);
+        assert_eq!(table(&report, "events")["rows"], 0);
+        let reason = "permission denied for table dashboards";
+        assert_eq!(report["unreadable"], json!([{ "part": "the rows of dashboards", "reason": reason }]));
+    }
+    let _held = Held::begin(&database, "LOCK TABLE a_list");
+    for arguments in [&["info"][..], &["info", "--exact"]] {
+        let report = run(arguments);
+        let reason = "another session has locked it";
+        assert_eq!(report["unreadable"][0], json!({ "part": "a_list", "reason": reason }));
+        assert_eq!(table(&report, "a_list")["table_bytes"], Value::Null);
+    }
+    let checked = run(&["check"]);
+    assert_eq!(checked["sound"], true, "{checked:#}");
 }
