@@ -1,8 +1,10 @@
 //! `--fix`: the repairs that are safe while the backend is running.
 
+use std::time::{Duration, Instant};
+
 use super::finding::Finding;
 use super::schema::closest;
-use crate::database::connection::Connection;
+use crate::database::connection::{Connection, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass};
 use crate::database::writable::require_primary;
 use crate::exit_code::ExitCode;
@@ -13,6 +15,8 @@ use crate::schema::repair::{self, Repair};
 use crate::schema::state_error::StateError;
 
 const NAME: &str = "repairs";
+/// How often to try to take the lock.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The repairs, or why there are none.
 enum RepairPlan {
@@ -22,18 +26,33 @@ enum RepairPlan {
 }
 
 pub(crate) async fn repairs(connection: &Connection) -> Finding {
-    let _lock = match RepairLock::take(connection).await {
-        Ok(Some(lock)) => lock,
-        Ok(None) => {
-            let cause = DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is running");
-            return Finding::unanswered(NAME, &cause);
-        }
+    let lock = match lock(connection).await {
+        Ok(lock) => lock,
         Err(cause) => return Finding::unanswered(NAME, &cause),
     };
     match plan(connection).await {
-        Ok(RepairPlan::Repairs(repairs)) => repaired(&apply(connection, &repairs).await),
+        Ok(RepairPlan::Repairs(repairs)) if lock.is_none() && !repairs.is_empty() => {
+            let cause = DatabaseCause::new(ErrorClass::Busy, "another `check --fix` is running");
+            Finding::unanswered(NAME, &cause)
+        }
+        Ok(RepairPlan::Repairs(repairs)) => {
+            let results = apply(connection, &repairs).await;
+            repaired(&without_repaired_by_others(connection, &repairs, results).await)
+        }
         Ok(RepairPlan::Refused(refused)) => Finding::skipped(NAME, format!("no repair was tried: {refused}")),
         Err(cause) => Finding::unanswered(NAME, &cause),
+    }
+}
+
+/// Takes the lock, and waits for a while until another `check --fix` has released it.
+async fn lock(connection: &Connection) -> Result<Option<RepairLock>, DatabaseCause> {
+    let started = Instant::now();
+    loop {
+        let lock = RepairLock::take(connection).await?;
+        if lock.is_some() || started.elapsed() >= LOCK_TIMEOUT {
+            return Ok(lock);
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -59,6 +78,28 @@ async fn apply(connection: &Connection, repairs: &[Repair]) -> Vec<Result<String
     let mut results = Vec::new();
     for repair in repairs {
         results.push(repair.apply(connection).await.map(|()| repair.done()));
+    }
+    results
+}
+
+/// A repair that failed and is no longer needed was done by another session, which had no lock of ours or needs none.
+async fn without_repaired_by_others(
+    connection: &Connection,
+    repairs: &[Repair],
+    mut results: Vec<Result<String, DatabaseError>>,
+) -> Vec<Result<String, DatabaseError>> {
+    if results.iter().all(Result::is_ok) {
+        return results;
+    }
+    // If this fails, too, the first failures are reported.
+    if let Ok(RepairPlan::Repairs(needed)) = plan(connection).await {
+        let needed: Vec<_> = needed.iter().map(Repair::done).collect();
+        for (repair, result) in repairs.iter().zip(&mut results) {
+            let done = repair.done();
+            if result.is_err() && !needed.contains(&done) {
+                *result = Ok(format!("another session has {done}"));
+            }
+        }
     }
     results
 }

@@ -157,6 +157,30 @@ fn two_at_once_do_not_spoil_the_index() {
 }
 
 #[apply(test)]
+fn many_at_once_all_find_a_sound_database_in_the_end(database: &Database) {
+    database.create_schema(Schema::Head);
+    birth::fill(database, 23);
+    for _ in 0..3 {
+        database.execute("DROP INDEX ix_chats_session_id; DROP INDEX ix_llm_interactions_conversation");
+        let all: Vec<_> = (0..4).map(|_| Running::start(database, &["check", "--fix"])).collect();
+        for one in all {
+            let fixed = one.finish().expect(0);
+            assert!(fixed.stdout.contains("is sound"), "{}", fixed.stdout);
+        }
+        stands_at(database, 23);
+    }
+}
+
+#[apply(test)]
+fn a_sound_database_is_sound_beside_another_repair() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    // The lock of a repair.
+    let _repair = Held::begin(&database, "SELECT pg_advisory_xact_lock(8386109821420397667)");
+    repairs(&database, 0, "ok", "nothing to repair");
+}
+
+#[apply(test)]
 fn an_invalid_index_is_built_again() {
     let database = Database::postgresql();
     init_to(&database, "baseline");
