@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// Check that connection, schema and data are sound.
     ///
     /// Runs named checks: connection, server version, encoding, time zone, writable, capacity, privileges, backend role
-    /// (`--as-role`), revision, schema, indexes, foreign keys, integrity, sequences, retention. The schema is compared with
+    /// (`--as-role`), revision, schema, indexes, foreign keys, integrity, sequences, integers, retention. The schema is compared with
     /// the definition of the revision that `alembic_version` records. Without `--fix` nothing is changed and a role with
     /// SELECT is enough.
     ///

@@ -33,6 +33,8 @@ pub(crate) struct Sequence {
     pub largest: Option<i64>,
     /// The next number of the sequence; `None` if the role may not read it, or it was replaced.
     pub next: Option<i64>,
+    /// The largest number that the sequence gives and the column can hold.
+    pub largest_possible: i64,
 }
 
 impl Sequence {
@@ -43,6 +45,18 @@ impl Sequence {
         let Self { name, table, column, .. } = self;
         (next <= largest)
             .then(|| format!("the next value of `{name}` is {next}, but `{table}.{column}` goes up to {largest}"))
+    }
+
+    /// Whether no number is left: the next insert fails.
+    #[must_use]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.next.is_some_and(|next| next > self.largest_possible)
+    }
+
+    /// Whether nine tenths of the numbers or more are used, but not all.
+    #[must_use]
+    pub(crate) fn is_nearly_exhausted(&self) -> bool {
+        !self.is_exhausted() && self.next.is_some_and(|next| is_nearly_full(next.saturating_sub(1), self.largest_possible))
     }
 
     /// Locks the sequence and its table before they are read, as [`visible::hold`]. False if one was replaced.
@@ -63,8 +77,10 @@ impl Sequence {
     async fn read_numbers(&mut self, connection: &Transaction, increment: i64) -> Result<(), DbErr> {
         let Self { place, table_place, column, .. } = self;
         let largest = format!("SELECT max({})::bigint AS largest FROM {table_place}", quoted(column));
+        // Beside the largest number of 64 bits there is no next one.
         let next = format!(
-            "SELECT CASE WHEN is_called THEN last_value + {increment} ELSE last_value END AS next FROM {place}"
+            "SELECT CASE WHEN is_called THEN least(last_value::numeric + {increment}, 9223372036854775807)::bigint
+                    ELSE last_value END AS next FROM {place}"
         );
         self.largest = row(connection, &largest).await?.try_get("", "largest")?;
         self.next = Some(row(connection, &next).await?.try_get("", "next")?);
@@ -90,6 +106,12 @@ impl Sequence {
     }
 }
 
+/// Whether a number is at least nine tenths of the largest possible one.
+#[must_use]
+pub(crate) fn is_nearly_full(number: i64, largest_possible: i64) -> bool {
+    number >= largest_possible / 10 * 9
+}
+
 /// Reads the sequences of all visible tables, also of those that are not TARSy's.
 pub(crate) async fn read(connection: &Transaction) -> Result<Vec<Sequence>, DbErr> {
     if connection.backend() != DbBackend::Postgres {
@@ -109,6 +131,7 @@ pub(crate) async fn read(connection: &Transaction) -> Result<Vec<Sequence>, DbEr
             column: text("column_name")?,
             largest: None,
             next: None,
+            largest_possible: found.try_get("", "largest_possible")?,
         };
         if found.try_get("", "readable")? && sequence.hold(connection).await? {
             sequence.read_numbers(connection, found.try_get("", "increment")?).await?;

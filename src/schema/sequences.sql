@@ -7,7 +7,9 @@ SELECT t.relname::text AS table_name, format('%I.%I', t.nspname, t.relname) AS t
            -- Another application's table is not waited for.
            AND (t.relname = ANY ($2) OR NOT EXISTS (
                SELECT FROM pg_locks l WHERE l.relation IN (t.oid, c.oid) AND l.mode = 'AccessExclusiveLock')) AS readable,
-       s.seqincrement AS increment, t.relname = ANY ($2) AS is_tarsys
+       s.seqincrement AS increment,
+       least(s.seqmax, CASE a.atttypid WHEN 'smallint'::regtype THEN 32767 WHEN 'integer'::regtype THEN 2147483647
+                                       ELSE s.seqmax END) AS largest_possible, t.relname = ANY ($2) AS is_tarsys
 FROM pg_sequence s
 JOIN pg_class c ON c.oid = s.seqrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace

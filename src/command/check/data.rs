@@ -1,4 +1,4 @@
-//! Checks of the data: the file, the sequences, the age of the sessions.
+//! Checks of the data: the file, the age of the sessions.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, DbErr};
@@ -10,7 +10,7 @@ use crate::database::connection::rows;
 use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::format::{counted, number};
+use crate::format::number;
 use crate::history::archive;
 use crate::history::overdue::{self, OldSessions};
 use crate::history::retention::policy::ActiveSessions;
@@ -19,7 +19,6 @@ use crate::history::tables::SESSIONS;
 use crate::output::{self, Status};
 use crate::schema::diff;
 use crate::schema::model::Schema;
-use crate::schema::sequence::{self, Sequence};
 
 /// SQLite's own check of the file.
 pub(crate) async fn integrity(connection: &Transaction, depth: Depth) -> Finding {
@@ -45,27 +44,6 @@ fn damage(name: &'static str, pragma: &str, lines: Vec<String>) -> Finding {
         Finding::ok(name, format!("{pragma} found no damage"))
     } else {
         Finding::failed(name, ExitCode::Drift, diff::first_of(lines))
-    }
-}
-
-/// Whether each sequence is ahead of the numbers in its column.
-pub(crate) async fn sequences(connection: &Transaction) -> Finding {
-    const NAME: &str = "sequences";
-    if connection.backend() != DbBackend::Postgres {
-        return Finding::ok(NAME, "SQLite has no sequences");
-    }
-    let sequences = sequence::read(connection).await;
-    Finding::of(NAME, sequences, |sequences| ahead_of_data(NAME, &sequences))
-}
-
-fn ahead_of_data(name: &'static str, sequences: &[Sequence]) -> Finding {
-    let behind: Vec<_> = sequences.iter().filter_map(Sequence::fault).collect();
-    let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
-    match (behind.is_empty(), unread.is_empty()) {
-        (false, _) => Finding::failed(name, ExitCode::Drift, diff::first_of(behind)),
-        (true, false) => Finding::skipped(name, format!("no privilege to read, or locked by another session: {}", unread.join(", "))),
-        (true, true) if sequences.is_empty() => Finding::ok(name, "no sequences"),
-        (true, true) => Finding::ok(name, format!("{} ahead of the data", counted(sequences.len() as u64, "sequence"))),
     }
 }
 
@@ -201,30 +179,5 @@ mod tests {
         assert_eq!(damage("integrity", "quick_check", lines(&["ok"])).detail.0, ["quick_check found no damage"]);
         let damaged = damage("integrity", "quick_check", lines(&["page 3 is never used"]));
         assert_eq!((damaged.exit_code, damaged.detail.0), (ExitCode::Drift, lines(&["page 3 is never used"])));
-    }
-
-    #[test]
-    fn a_sequence_behind_its_data_is_drift_and_an_unread_one_is_skipped() {
-        let sequence = |next| Sequence {
-            name: "events_id_seq".to_owned(),
-            number: 0,
-            is_tarsys: true,
-            place: String::new(),
-            table_place: String::new(),
-            table: "events".to_owned(),
-            column: "id".to_owned(),
-            largest: Some(7),
-            next,
-        };
-        let judge = |sequences: &[Sequence]| ahead_of_data("sequences", sequences);
-        assert_eq!(judge(&[]).detail.0, ["no sequences"]);
-        assert_eq!(judge(&[sequence(Some(8))]).detail.0, ["1 sequence ahead of the data"]);
-        assert_eq!(judge(&[sequence(Some(7))]).exit_code, ExitCode::Drift);
-        let unread = judge(&[sequence(None), sequence(Some(8))]);
-        assert_eq!(
-            (unread.status, unread.detail.0),
-            (Status::Skipped, vec!["no privilege to read events_id_seq".to_owned()])
-        );
-        assert_eq!(judge(&[sequence(None), sequence(Some(7))]).status, Status::Failed);
     }
 }

@@ -10,7 +10,8 @@
 //! | [`capacity`] | how many backends the server has connections for |
 //! | [`schema`] | revision, tables and indexes |
 //! | [`foreign_keys`] | rows without a parent |
-//! | [`data`] | the file, the sequences, old sessions |
+//! | [`numbers`] | numbers that run out: sequences, columns of 32 bits |
+//! | [`data`] | the file, old sessions |
 //! | [`finding`] | the result of a check, and the exit code of all |
 //! | [`mode`] | the flags as enums |
 
@@ -21,6 +22,7 @@ mod finding;
 mod fix;
 mod foreign_keys;
 mod mode;
+mod numbers;
 mod schema;
 mod server;
 
@@ -165,7 +167,9 @@ async fn checks(
     let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
     checks.push(look(&reader, "foreign keys", foreign_keys).await);
     checks.push(look(&reader, "integrity", async |reading| data::integrity(reading, depth).await).await);
-    checks.push(look(&reader, "sequences", async |reading| data::sequences(reading).await).await);
+    checks.push(look(&reader, "sequences", async |reading| numbers::sequences(reading).await).await);
+    let integers = async |reading: &Transaction| numbers::integers(reading, &found, depth, now).await;
+    checks.push(look(&reader, "integers", integers).await);
     let (retention, on_overdue) = (Retention::of(settings, &state), OnOverdue::of(arguments));
     let old = async |reading: &Transaction| data::retention(reading, retention, &found, now, on_overdue).await;
     checks.push(look(&reader, "retention", old).await);

@@ -44,6 +44,7 @@ fn a_sound_baseline_is_sound(database: &Database) {
             "foreign keys",
             "integrity",
             "sequences",
+            "integers",
             "retention",
         ];
         expected.retain(|name| !database.is_sqlite() || !of_postgresql.contains(name));
@@ -329,4 +330,50 @@ fn a_foreign_key_that_was_never_proven_is_named() {
                       FOREIGN KEY (session_id) REFERENCES alert_sessions NOT VALID",
     );
     finds(&database, 4, "foreign keys", "failed", "stage_executions(session_id) is NOT VALID");
+}
+
+#[apply(test)]
+fn a_sequence_that_runs_out_is_warned_of_and_then_fails() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    let set = |number: i64| database.execute(&format!("SELECT setval('events_id_seq', {number})"));
+    set(1_932_735_275);
+    finds(&database, 0, "sequences", "ok", "1 sequence ahead of the data");
+    set(1_932_735_276);
+    let nearly = "the next number of `events_id_seq` is 1932735277, and the largest possible one is 2147483647";
+    finds(&database, 0, "sequences", "warning", nearly);
+    set(2_147_483_647);
+    let none = "`events_id_seq` has no number left after 2147483647, so the next insert into `events` fails";
+    finds(&database, 4, "sequences", "failed", none);
+    is_found(&check(&database, &["--fix"]).expect(4), "repairs", "ok", "nothing to repair");
+    database.execute("TRUNCATE events RESTART IDENTITY");
+    finds(&database, 0, "sequences", "ok", "1 sequence ahead of the data");
+    database.execute("CREATE TABLE mine (id smallserial PRIMARY KEY); SELECT setval('mine_id_seq', 32767)");
+    finds(&database, 4, "sequences", "failed", "`mine_id_seq` has no number left after 32767");
+    database.execute("ALTER TABLE mine ALTER COLUMN id TYPE bigint");
+    finds(&database, 4, "sequences", "failed", "widen the column and the sequence to bigint");
+    database.execute("ALTER SEQUENCE mine_id_seq AS bigint");
+    finds(&database, 0, "sequences", "ok", "2 sequences ahead of the data");
+    database.execute("SELECT setval('mine_id_seq', 9223372036854775807)");
+    finds(&database, 0, "sequences", "warning", "the largest possible one is 9223372036854775807");
+}
+
+#[apply(test)]
+fn values_of_32_bits_that_run_out_are_warned_of() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    birth::fill(&database, 23);
+    finds(&database, 0, "integers", "ok", "no column of 32 bits is nearly full");
+    database.execute("UPDATE llm_interactions SET total_tokens = 2000000000");
+    finds(&database, 0, "integers", "ok", "");
+    let large = "the largest value of `llm_interactions.total_tokens` is 2000000000, and the limit is 2147483647";
+    is_found(&check(&database, &["--deep"]).expect(0), "integers", "warning", large);
+    let began = |days: i64| {
+        let started = now_us() - days * DAY_US;
+        database.execute(&format!("UPDATE stage_executions SET completed_at_us = NULL, started_at_us = {started}"));
+    };
+    began(22);
+    finds(&database, 0, "integers", "ok", "");
+    began(23);
+    finds(&database, 0, "integers", "note", "stages without an end that began more than 22 days ago: 1; ");
 }

@@ -1,0 +1,193 @@
+//! Checks of numbers that run out: sequences, and columns of 32 bits. On SQLite all integers have 64 bits.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use migration::Revision;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+
+use super::finding::Finding;
+use super::mode::Depth;
+use crate::database::connection::row;
+use crate::database::quote::quoted;
+use crate::database::transaction::Transaction;
+use crate::exit_code::ExitCode;
+use crate::format::{counted, number};
+use crate::output::Status;
+use crate::schema::column_kind::ColumnKind;
+use crate::schema::model::Schema;
+use crate::schema::sequence::{self, Sequence, is_nearly_full};
+use crate::schema::{diff, visible};
+
+const LARGEST_INTEGER: i64 = i32::MAX as i64;
+
+/// For how long a stage can run before its duration in milliseconds needs more than 32 bits.
+const LONGEST_STAGE: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// Whether each sequence is ahead of the numbers in its column, and has numbers left.
+pub(super) async fn sequences(connection: &Transaction) -> Finding {
+    const NAME: &str = "sequences";
+    if connection.backend() != DbBackend::Postgres {
+        return Finding::ok(NAME, "SQLite has no sequences");
+    }
+    let sequences = sequence::read(connection).await;
+    Finding::of(NAME, sequences, |sequences| judged(NAME, &sequences))
+}
+
+fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
+    let exhausted = sequences.iter().filter(|sequence| sequence.is_exhausted()).map(without_numbers);
+    let behind = sequences.iter().filter_map(Sequence::fault);
+    let faults: Vec<_> = exhausted.chain(behind).collect();
+    let nearly: Vec<_> = sequences.iter().filter(|sequence| sequence.is_nearly_exhausted()).map(almost_without).collect();
+    let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
+    if !faults.is_empty() {
+        Finding::failed(name, ExitCode::Drift, diff::first_of(faults))
+    } else if !nearly.is_empty() {
+        Finding::new(name, Status::Warning, diff::first_of(nearly))
+    } else if !unread.is_empty() {
+        Finding::skipped(name, format!("no privilege to read, or locked by another session: {}", unread.join(", ")))
+    } else if sequences.is_empty() {
+        Finding::ok(name, "no sequences")
+    } else {
+        Finding::ok(name, format!("{} ahead of the data", counted(sequences.len() as u64, "sequence")))
+    }
+}
+
+fn without_numbers(sequence: &Sequence) -> String {
+    let Sequence { name, table, largest_possible, .. } = sequence;
+    format!(
+        "`{name}` has no number left after {largest_possible}, so the next insert into `{table}` fails; {}",
+        remedy(sequence)
+    )
+}
+
+fn almost_without(sequence: &Sequence) -> String {
+    let Sequence { name, largest_possible, next, .. } = sequence;
+    let next = next.unwrap_or_default();
+    format!("the next number of `{name}` is {next}, and the largest possible one is {largest_possible}; {}", remedy(sequence))
+}
+
+/// TARSy's only sequence is that of its events, which its backend keeps for a day.
+fn remedy(sequence: &Sequence) -> String {
+    let table = &sequence.table;
+    match sequence.is_tarsys {
+        true => format!("stop the backend and run `TRUNCATE {table} RESTART IDENTITY`, which removes the last events"),
+        false => "widen the column and the sequence to bigint".to_owned(),
+    }
+}
+
+/// Whether the values in columns of 32 bits approach their limit. Only a deep check reads the rows.
+pub(super) async fn integers(connection: &Transaction, found: &Schema, depth: Depth, now: DateTime<Utc>) -> Finding {
+    const NAME: &str = "integers";
+    if connection.backend() != DbBackend::Postgres {
+        return Finding::ok(NAME, "SQLite's integers have 64 bits");
+    }
+    let read = async {
+        let values = match depth {
+            Depth::Deep => large_values(connection, found).await?,
+            Depth::Quick => Vec::new(),
+        };
+        Ok::<_, DbErr>((values, long_stages(connection, found, now).await?))
+    };
+    Finding::of(NAME, read.await, |(values, stages)| {
+        let status = if values.is_empty() { Status::Note } else { Status::Warning };
+        let lines: Vec<_> = values.into_iter().chain(stages).collect();
+        match lines.is_empty() {
+            true => Finding::ok(NAME, "no column of 32 bits is nearly full"),
+            false => Finding::new(NAME, status, lines),
+        }
+    })
+}
+
+/// The largest values that are nine tenths of the limit or more, as text.
+async fn large_values(connection: &Transaction, found: &Schema) -> Result<Vec<String>, DbErr> {
+    let mut lines = Vec::new();
+    for name in Revision::HEAD.tables() {
+        let Some(table) = found.tables.get(name) else { continue };
+        let is_counted = |column: &&String| table.columns[*column].kind == ColumnKind::Integer && !table.primary_key.contains(column);
+        let columns: Vec<_> = table.columns.keys().filter(is_counted).collect();
+        let place = connection.namespace().table(name);
+        if columns.is_empty() || !visible::hold(connection, &place).await?.is_table {
+            continue;
+        }
+        let largest: Vec<_> =
+            columns.iter().enumerate().map(|(index, column)| format!("max({})::bigint AS c{index}", quoted(column))).collect();
+        let row = row(connection, &format!("SELECT {} FROM {place}", largest.join(", "))).await?;
+        for (index, column) in columns.iter().enumerate() {
+            let largest = row.try_get::<Option<i64>>("", &format!("c{index}"))?.unwrap_or_default();
+            if is_nearly_full(largest, LARGEST_INTEGER) {
+                lines.push(format!("the largest value of `{name}.{column}` is {largest}, and the limit is {LARGEST_INTEGER}"));
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Stages without an end that began so long ago that their duration does not fit, or soon will not, as text.
+async fn long_stages(connection: &Transaction, found: &Schema, now: DateTime<Utc>) -> Result<Option<String>, DbErr> {
+    const TABLE: &str = "stage_executions";
+    let has_limit = found.tables.get(TABLE).and_then(|table| table.columns.get("duration_ms"));
+    if has_limit.is_none_or(|column| column.kind != ColumnKind::Integer) {
+        return Ok(None);
+    }
+    let place = connection.namespace().table(TABLE);
+    if !visible::hold(connection, &place).await?.is_table {
+        return Ok(None);
+    }
+    let sql = format!(
+        "SELECT count(*) AS stages FROM {place} WHERE completed_at_us IS NULL AND started_at_us < $1::bigint"
+    );
+    let before = now.timestamp_micros() - i64::try_from(LONGEST_STAGE.as_micros() / 10 * 9).unwrap_or(i64::MAX);
+    let statement = Statement::from_sql_and_values(connection.backend(), sql, [before.into()]);
+    let row = connection.query_one_raw(statement).await?;
+    let stages = row.map(|row| row.try_get::<i64>("", "stages")).transpose()?.unwrap_or_default().unsigned_abs();
+    Ok((stages > 0).then(|| long_stages_line(stages)))
+}
+
+fn long_stages_line(stages: u64) -> String {
+    format!(
+        "stages without an end that began more than 22 days ago: {}; the backend cannot store a duration of more than \
+         24.8 days in `stage_executions.duration_ms`, so it cannot end them",
+        number(stages)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequence(next: Option<i64>) -> Sequence {
+        Sequence {
+            name: "events_id_seq".to_owned(),
+            number: 1,
+            place: "public.events_id_seq".to_owned(),
+            table_place: "public.events".to_owned(),
+            is_tarsys: true,
+            table: "events".to_owned(),
+            column: "id".to_owned(),
+            largest: Some(41),
+            next,
+            largest_possible: LARGEST_INTEGER,
+        }
+    }
+
+    #[test]
+    fn a_sequence_behind_its_data_fails_and_one_that_cannot_be_read_is_skipped() {
+        let judged = |next| judged("sequences", &[sequence(next)]);
+        assert_eq!(judged(Some(42)).status, Status::Ok);
+        assert_eq!(judged(None).status, Status::Skipped);
+        let behind = judged(Some(41));
+        assert_eq!((behind.status, behind.exit_code), (Status::Failed, ExitCode::Drift));
+    }
+
+    #[test]
+    fn a_sequence_warns_from_nine_tenths_on_and_fails_without_a_number() {
+        let judged = |next| judged("sequences", &[sequence(Some(next))]);
+        assert_eq!(judged(1_932_735_276).status, Status::Ok);
+        assert_eq!(judged(1_932_735_277).status, Status::Warning);
+        assert_eq!(judged(LARGEST_INTEGER).status, Status::Warning, "one is left");
+        let exhausted = judged(LARGEST_INTEGER + 1);
+        assert_eq!((exhausted.status, exhausted.exit_code), (Status::Failed, ExitCode::Drift));
+        assert!(exhausted.detail.0[0].starts_with("`events_id_seq` has no number left after 2147483647"), "{exhausted:?}");
+    }
+}
