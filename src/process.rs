@@ -52,8 +52,7 @@ pub fn main() -> std::process::ExitCode {
         color: allows(std::io::stdout().is_terminal()),
         width: std::io::stdout().is_terminal().then(terminal_width).flatten(),
     };
-    let failures =
-        FailureStyle { log_format: cli.global.log_format, color: allows(std::io::stderr().is_terminal()) };
+    let failures = FailureStyle { log_format: cli.global.log_format, color: allows(std::io::stderr().is_terminal()) };
     let bars = MultiProgress::new();
     logging::start(&cli, failures.color, bars.clone());
     report_panics(style.json, failures);
@@ -182,8 +181,7 @@ fn with_colored_labels(text: &str) -> String {
     const RED: &str = "\u{1b}[1;31m";
     const CYAN: &str = "\u{1b}[1;36m";
     const BOLD: &str = "\u{1b}[1m";
-    let labels =
-        [("error:", RED), ("  hint:", CYAN), ("  tip:", CYAN), ("  because:", BOLD), ("Usage:", BOLD)];
+    let labels = [("error:", RED), ("  hint:", CYAN), ("  tip:", CYAN), ("  because:", BOLD), ("Usage:", BOLD)];
     let colored = |line: &str| {
         let found = labels.iter().find_map(|(label, color)| Some((label, color, line.strip_prefix(label)?)));
         found.map(|(label, color, rest)| format!("{color}{label}\u{1b}[0m{rest}"))
@@ -198,7 +196,8 @@ mod tests {
     #[test]
     fn only_labels_are_coloured() {
         let text = "error: no\n  because: error: x\n  hint: y\n";
-        let expected = "\u{1b}[1;31merror:\u{1b}[0m no\n\u{1b}[1m  because:\u{1b}[0m error: x\n\u{1b}[1;36m  hint:\u{1b}[0m y\n";
+        let expected =
+            "\u{1b}[1;31merror:\u{1b}[0m no\n\u{1b}[1m  because:\u{1b}[0m error: x\n\u{1b}[1;36m  hint:\u{1b}[0m y\n";
         assert_eq!(with_colored_labels(text), expected);
     }
 }

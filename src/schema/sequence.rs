@@ -56,7 +56,8 @@ impl Sequence {
     /// Whether nine tenths of the numbers or more are used, but not all.
     #[must_use]
     pub(crate) fn is_nearly_exhausted(&self) -> bool {
-        !self.is_exhausted() && self.next.is_some_and(|next| is_nearly_full(next.saturating_sub(1), self.largest_possible))
+        !self.is_exhausted()
+            && self.next.is_some_and(|next| is_nearly_full(next.saturating_sub(1), self.largest_possible))
     }
 
     /// Locks the sequence and its table before they are read, as [`visible::hold`]. False if one was replaced.

@@ -106,7 +106,8 @@ impl SchemaState {
     /// tables of this revision have to be its own.
     fn application(&self, revision: Revision) -> Option<Application> {
         let mut namesakes = application::namesakes(&self.tables);
-        let has_sessions = self.tables.contains_key("alert_sessions") && !namesakes.iter().any(|name| name == "alert_sessions");
+        let has_sessions =
+            self.tables.contains_key("alert_sessions") && !namesakes.iter().any(|name| name == "alert_sessions");
         if has_sessions {
             namesakes.retain(|name| revision.tables().contains(&name.as_str()));
         }
@@ -291,11 +292,21 @@ mod tests {
         assert_eq!(to_head(at(baseline.id()), four), Decision::Upgrade { from: baseline, to: head });
         assert_eq!(plan(at(head.id()), seven), nothing(head.id()));
         assert_eq!(plan(at("unknown"), four), nothing("unknown"));
-        assert!(matches!(to_head(at("unknown"), four), Decision::Refused(StateError::Incomplete { missing, .. }) if missing.len() == 3));
+        assert!(
+            matches!(to_head(at("unknown"), four), Decision::Refused(StateError::Incomplete { missing, .. }) if missing.len() == 3)
+        );
         assert_eq!(plan(at("unknown"), &[]), foreign(Application::Ledger("unknown".to_owned())));
-        assert!(matches!(plan(at(head.id()), four), Decision::Refused(StateError::Incomplete { missing, .. }) if missing.len() == 3));
-        assert!(matches!(plan(Ledger::Missing, &four[..2]), Decision::Refused(StateError::Incomplete { revision: None, .. })));
-        assert!(matches!(plan(Ledger::Several(vec!["a".into(), "b".into()]), four), Decision::Refused(StateError::Ambiguous(_))));
+        assert!(
+            matches!(plan(at(head.id()), four), Decision::Refused(StateError::Incomplete { missing, .. }) if missing.len() == 3)
+        );
+        assert!(matches!(
+            plan(Ledger::Missing, &four[..2]),
+            Decision::Refused(StateError::Incomplete { revision: None, .. })
+        ));
+        assert!(matches!(
+            plan(Ledger::Several(vec!["a".into(), "b".into()]), four),
+            Decision::Refused(StateError::Ambiguous(_))
+        ));
         let left = SchemaState {
             leftovers: vec![Leftover { copy: "_alembic_tmp_x".into(), original_is_there: true }],
             ..state(at(head.id()), seven)
@@ -312,9 +323,8 @@ mod tests {
         };
         let (baseline, head) = (Revision::BASELINE, Revision::HEAD);
         let four = &baseline.tables()[..];
-        let tables = |names: &[&str]| {
-            foreign(Application::Tables(names.iter().map(|name| (*name).to_owned()).collect()))
-        };
+        let tables =
+            |names: &[&str]| foreign(Application::Tables(names.iter().map(|name| (*name).to_owned()).collect()));
         assert_eq!(plan(&[], &["events", "chats"], baseline), tables(&["events", "chats"]));
         assert_eq!(plan(&[], &["events", "agent_executions"], baseline), tables(&["events"]));
         assert_eq!(plan(four, &["events"], baseline), Decision::Adopt, "the baseline has no such table");

@@ -258,7 +258,8 @@ fn has_doubled_keys(expected: &Schema, found: &Schema) -> bool {
 
 /// Takes back what the found columns do not allow themselves.
 fn take_over_strictness(schema: &mut Schema, strict: &Schema, found: &Schema) {
-    let column = |schema: &Schema, (table, column): (&str, &str)| schema.tables.get(table)?.columns.get(column).cloned();
+    let column =
+        |schema: &Schema, (table, column): (&str, &str)| schema.tables.get(table)?.columns.get(column).cloned();
     let is_strict = |place: &(&str, &str)| column(strict, *place) == column(found, *place);
     let sessions = SESSION_TABLES.map(|table| (table, "session_id"));
     // Only a release allows NULL in these, and then in all of them.

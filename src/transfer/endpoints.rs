@@ -158,8 +158,7 @@ pub(crate) async fn inspect_source(source: &Connection) -> Result<SourceState, E
     // Tables that an interrupted upgrade left are reported as unmapped.
     let ledger_state = SchemaState { leftovers: Vec::new(), ..ledger_state };
     let revision = match ledger_state.plan(Revision::BASELINE) {
-        Decision::Nothing { revision }
-        | Decision::Refused(StateError::Incomplete { revision: Some(revision), .. }) => {
+        Decision::Nothing { revision } | Decision::Refused(StateError::Incomplete { revision: Some(revision), .. }) => {
             Revision::from_id(&revision).ok_or(EndpointError::SourceRevision { revision })?
         }
         Decision::Adopt => {

@@ -38,7 +38,8 @@ fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
     let exhausted = sequences.iter().filter(|sequence| sequence.is_exhausted()).map(without_numbers);
     let behind = sequences.iter().filter_map(Sequence::fault);
     let faults: Vec<_> = exhausted.chain(behind).collect();
-    let nearly: Vec<_> = sequences.iter().filter(|sequence| sequence.is_nearly_exhausted()).map(almost_without).collect();
+    let nearly: Vec<_> =
+        sequences.iter().filter(|sequence| sequence.is_nearly_exhausted()).map(almost_without).collect();
     let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
     if !faults.is_empty() {
         Finding::failed(name, ExitCode::Drift, diff::first_of(faults))
@@ -64,7 +65,10 @@ fn without_numbers(sequence: &Sequence) -> String {
 fn almost_without(sequence: &Sequence) -> String {
     let Sequence { name, largest_possible, next, .. } = sequence;
     let next = next.unwrap_or_default();
-    format!("the next number of `{name}` is {next}, and the largest possible one is {largest_possible}; {}", remedy(sequence))
+    format!(
+        "the next number of `{name}` is {next}, and the largest possible one is {largest_possible}; {}",
+        remedy(sequence)
+    )
 }
 
 /// TARSy's only sequence is that of its events, which its backend keeps for a day.
@@ -104,19 +108,26 @@ async fn large_values(connection: &Transaction, found: &Schema) -> Result<Vec<St
     let mut lines = Vec::new();
     for name in Revision::HEAD.tables() {
         let Some(table) = found.tables.get(name) else { continue };
-        let is_counted = |column: &&String| table.columns[*column].kind == ColumnKind::Integer && !table.primary_key.contains(column);
+        let is_counted = |column: &&String| {
+            table.columns[*column].kind == ColumnKind::Integer && !table.primary_key.contains(column)
+        };
         let columns: Vec<_> = table.columns.keys().filter(is_counted).collect();
         let place = connection.namespace().table(name);
         if columns.is_empty() || !visible::hold(connection, &place).await?.is_table {
             continue;
         }
-        let largest: Vec<_> =
-            columns.iter().enumerate().map(|(index, column)| format!("max({})::bigint AS c{index}", quoted(column))).collect();
+        let largest: Vec<_> = columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| format!("max({})::bigint AS c{index}", quoted(column)))
+            .collect();
         let row = row(connection, &format!("SELECT {} FROM {place}", largest.join(", "))).await?;
         for (index, column) in columns.iter().enumerate() {
             let largest = row.try_get::<Option<i64>>("", &format!("c{index}"))?.unwrap_or_default();
             if is_nearly_full(largest, LARGEST_INTEGER) {
-                lines.push(format!("the largest value of `{name}.{column}` is {largest}, and the limit is {LARGEST_INTEGER}"));
+                lines.push(format!(
+                    "the largest value of `{name}.{column}` is {largest}, and the limit is {LARGEST_INTEGER}"
+                ));
             }
         }
     }
@@ -134,9 +145,8 @@ async fn long_stages(connection: &Transaction, found: &Schema, now: DateTime<Utc
     if !visible::hold(connection, &place).await?.is_table {
         return Ok(None);
     }
-    let sql = format!(
-        "SELECT count(*) AS stages FROM {place} WHERE completed_at_us IS NULL AND started_at_us < $1::bigint"
-    );
+    let sql =
+        format!("SELECT count(*) AS stages FROM {place} WHERE completed_at_us IS NULL AND started_at_us < $1::bigint");
     let before = now.timestamp_micros() - i64::try_from(LONGEST_STAGE.as_micros() / 10 * 9).unwrap_or(i64::MAX);
     let statement = Statement::from_sql_and_values(connection.backend(), sql, [before.into()]);
     let row = connection.query_one_raw(statement).await?;
@@ -188,6 +198,9 @@ mod tests {
         assert_eq!(judged(LARGEST_INTEGER).status, Status::Warning, "one is left");
         let exhausted = judged(LARGEST_INTEGER + 1);
         assert_eq!((exhausted.status, exhausted.exit_code), (Status::Failed, ExitCode::Drift));
-        assert!(exhausted.detail.0[0].starts_with("`events_id_seq` has no number left after 2147483647"), "{exhausted:?}");
+        assert!(
+            exhausted.detail.0[0].starts_with("`events_id_seq` has no number left after 2147483647"),
+            "{exhausted:?}"
+        );
     }
 }

@@ -163,7 +163,9 @@ fn as_expected(name: &'static str, revision: Revision, closest: &Match, early: &
         lines.push(closest.variant.origin().to_owned());
     }
     if closest.has_doubled_keys {
-        lines.push("some foreign keys exist twice, as TARSy's own upgrade or downgrade leaves them: harmless".to_owned());
+        lines.push(
+            "some foreign keys exist twice, as TARSy's own upgrade or downgrade leaves them: harmless".to_owned(),
+        );
     }
     if let Some(last) = early.last() {
         let names: Vec<_> = early.iter().map(|column| format!("{}.{}", column.table, column.name)).collect();

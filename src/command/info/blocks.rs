@@ -148,7 +148,11 @@ fn weeks_block(weeks: &[Week]) -> Option<Block> {
         .iter()
         .map(|week| vec![week.monday.as_str().into(), output::count(week.sessions), bar(week.sessions, most).into()]);
     let header = vec!["week from", "sessions", ""];
-    Some(Block::Table { title: "sessions by week (at most 26, up to that of the newest session)", header, rows: rows.collect() })
+    Some(Block::Table {
+        title: "sessions by week (at most 26, up to that of the newest session)",
+        header,
+        rows: rows.collect(),
+    })
 }
 
 /// A bar in proportion to the largest value; any value above 0 is visible.

@@ -317,9 +317,8 @@ mod tests {
     #[test]
     fn the_sentence_counts_the_attempts() {
         let url = DatabaseUrl::sqlite_file("history.db");
-        let sentence = |attempts, outcome| {
-            sentence(&url, &Waited { attempts, duration: Duration::from_millis(1500), outcome })
-        };
+        let sentence =
+            |attempts, outcome| sentence(&url, &Waited { attempts, duration: Duration::from_millis(1500), outcome });
         assert_eq!(sentence(1, WaitOutcome::Usable), format!("{url} is usable (1 attempt, 1s 500ms)"));
         assert_eq!(sentence(2, WaitOutcome::Usable), format!("{url} is usable (2 attempts, 1s 500ms)"));
         assert!(sentence(1, WaitOutcome::Creatable).starts_with(&format!("{url} does not exist yet, and ")));

@@ -18,10 +18,12 @@ const SUCCESSOR: &str = "
     CREATE TABLE chats (chat_id varchar PRIMARY KEY, session_id varchar NOT NULL, created_at timestamp NOT NULL);
     CREATE TABLE chat_user_messages (message_id varchar PRIMARY KEY, chat_id varchar NOT NULL)";
 
-const SUCCESSORS: &str = "the database belongs to TARSy's successor: it has the tables `agent_executions`, `schema_migrations`";
+const SUCCESSORS: &str =
+    "the database belongs to TARSy's successor: it has the tables `agent_executions`, `schema_migrations`";
 
 /// The tables of an application that has nothing to do with TARSy.
-const CALENDAR: &str = "CREATE TABLE events (id integer PRIMARY KEY, title text); CREATE TABLE chats (id integer PRIMARY KEY)";
+const CALENDAR: &str =
+    "CREATE TABLE events (id integer PRIMARY KEY, title text); CREATE TABLE chats (id integer PRIMARY KEY)";
 
 const CALENDARS: &str = "the database belongs to another application: `events`, `chats` have none of the columns";
 

@@ -104,7 +104,9 @@ fn keys(is_sqlite: bool, born: Born, table: &str, revision: usize, order: Double
         let named = format!("CONSTRAINT fk_{table}_{column} {unnamed}");
         keys.extend(match (is_sqlite, order) {
             // A later release's database that was rolled back.
-            (true, _) if revision < 6 && born >= Born::C => vec![format!("CONSTRAINT fk_{table}_{column} {old}"), unnamed],
+            (true, _) if revision < 6 && born >= Born::C => {
+                vec![format!("CONSTRAINT fk_{table}_{column} {old}"), unnamed]
+            }
             _ if revision < 6 => vec![old],
             (false, _) => vec![named],
             (true, _) if born >= Born::C => vec![unnamed],

@@ -78,7 +78,9 @@ fn a_file_that_does_not_exist_is_not_called_usable() {
 fn init_creates_the_directory_for_which_wait_fails() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("missing/new.db");
-    Running::start_at(&format!("sqlite:///{}", path.display()), directory.path(), &["init", "--wait=5s"]).finish().expect(0);
+    Running::start_at(&format!("sqlite:///{}", path.display()), directory.path(), &["init", "--wait=5s"])
+        .finish()
+        .expect(0);
     assert!(path.exists());
 }
 
