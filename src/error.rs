@@ -9,6 +9,7 @@ use crate::database::failure::{Action, DatabaseError, OTHER_PROGRAM};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::{cause, counted, duration, number, percentage};
+use crate::fs::regular_file;
 use crate::history::archive::error::ArchiveError;
 use crate::history::places::RowIdError;
 use crate::history::removal::triggers::TriggerError;
@@ -282,6 +283,7 @@ impl Diagnostic for Error {
             Error::Exec { .. } => ExitCode::NotExecutable,
             Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
             Error::Output(_) => ExitCode::InputOutput,
+            Error::KeptFile { source, .. } if regular_file::is_special(source) => ExitCode::InputOutput,
             Error::KeptFile { .. } => ExitCode::CannotCreate,
             _ => ExitCode::Internal,
         }

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
+use crate::fs::regular_file;
 use crate::history::removal::batch_error::Removed;
 
 /// The prefix of all metric names.
@@ -45,7 +46,7 @@ pub(crate) struct MetricsError {
 
 impl Diagnostic for MetricsError {
     fn exit_code(&self) -> ExitCode {
-        ExitCode::CannotCreate
+        if regular_file::is_special(&self.source) { ExitCode::InputOutput } else { ExitCode::CannotCreate }
     }
 
     fn hint(&self) -> Option<String> {
@@ -128,12 +129,12 @@ impl Metrics {
 /// # Errors
 /// [`MetricsError`] for a file that cannot be read or does not hold metrics of `prune`.
 pub(crate) fn earlier(path: &Path) -> Result<String, MetricsError> {
+    require_writable_directory(path).map_err(|source| failed(path, source))?;
     let text = match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && has_directory(path) => return Ok(String::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
         Err(error) => Err(error),
         Ok(metadata) if metadata.is_dir() => Err(ErrorKind::IsADirectory.into()),
-        Ok(metadata) if metadata.is_file() => std::fs::read(path),
-        Ok(_) => Err(io::Error::other("not a regular file")),
+        Ok(_) => regular_file::refuse_special(path).and_then(|()| std::fs::read(path)),
     };
     let text = text.map_err(|source| failed(path, source))?;
     if !text.is_empty() && !text.starts_with(format!("# HELP {PREFIX}").as_bytes()) {
@@ -144,9 +145,10 @@ pub(crate) fn earlier(path: &Path) -> Result<String, MetricsError> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-fn has_directory(path: &Path) -> bool {
+/// The file is replaced by one that is written beside it.
+fn require_writable_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    directory.is_none_or(Path::is_dir)
+    Ok(rustix::fs::access(directory.unwrap_or(Path::new(".")), rustix::fs::Access::WRITE_OK)?)
 }
 
 fn failed(path: &Path, source: io::Error) -> MetricsError {

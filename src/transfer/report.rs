@@ -12,6 +12,7 @@ use super::value::hazard::Hazard;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
+use crate::fs::regular_file;
 use crate::visible;
 
 /// What the reported run did.
@@ -53,6 +54,7 @@ pub enum ReportError {
 impl Diagnostic for ReportError {
     fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Write { source, .. } if regular_file::is_special(source) => ExitCode::InputOutput,
             Self::Write { .. } => ExitCode::CannotCreate,
             Self::Published { .. } | Self::Foreign { .. } => ExitCode::Refused,
         }
@@ -266,10 +268,7 @@ fn require_replaceable(path: &Path) -> Result<(), ReportError> {
         return Ok(());
     }
     let foreign = || ReportError::Foreign { path: path.display().to_string() };
-    if !metadata.is_file() {
-        return Err(foreign());
-    }
-    let file = File::open(path).map_err(|source| failed(path, source))?;
+    let file = regular_file::open(path).map_err(|source| failed(path, source))?;
     match serde_json::from_reader(BufReader::new(file)) {
         Ok(earlier) if Earlier::is_published(&earlier) => {
             Err(ReportError::Published { path: path.display().to_string() })

@@ -1,5 +1,6 @@
 //! Checks of the connection, of the server or the file, and of the role's privileges.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::database::transaction::Transaction;
 use crate::database::url::{DatabaseUrl, Protection};
 use crate::exit_code::ExitCode;
 use crate::format::{duration, io_message};
+use crate::fs::regular_file;
 use crate::output::Status;
 use crate::schema::encoding;
 use crate::schema::privilege::{self, MissingPrivilege};
@@ -138,7 +140,8 @@ fn postgresql_writable(facts: &ServerFacts) -> Finding {
 pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
     const NAME: &str = "writable";
     let Some(path) = path else { return Finding::ok(NAME, "in memory") };
-    match std::fs::OpenOptions::new().append(true).open(path) {
+    let opened = regular_file::refuse_special(path).and_then(|()| OpenOptions::new().append(true).open(path));
+    match opened {
         Ok(_) => Finding::ok(NAME, "the file is writable"),
         Err(error) => {
             Finding::failed(NAME, ExitCode::Privilege, format!("the file is not writable: {}", io_message(&error)))

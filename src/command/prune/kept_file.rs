@@ -9,6 +9,7 @@ use super::history::{BEGIN_TO_PLAN, OpenHistory, every_row};
 use crate::database::failure::{ResultExt, Verb};
 use crate::error::Error;
 use crate::fs::atomic_file::AtomicFile;
+use crate::fs::regular_file;
 use crate::history::retention::kept::{KeptSession, each_kept};
 
 /// Refuses a file that exists: it could be the database.
@@ -16,6 +17,7 @@ use crate::history::retention::kept::{KeptSession, each_kept};
 /// # Errors
 /// [`Error::KeptFile`].
 pub(crate) fn refuse_existing(path: &Path) -> Result<(), Error> {
+    regular_file::refuse_special(path).map_err(|source| failed(path, source))?;
     match path.symlink_metadata() {
         Ok(_) => Err(failed(path, ErrorKind::AlreadyExists.into())),
         Err(_) => Ok(()),

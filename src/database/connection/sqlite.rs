@@ -11,7 +11,9 @@ use super::limits::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::database::sqlite_file::{is_at_rest, wal_of};
 use crate::database::url::SqliteLocation;
-use crate::fs::free_space;
+use crate::fs::{free_space, regular_file};
+
+const NAME_THE_FILE: &str = "name the file of the database in the URL, such as `sqlite:////var/lib/tarsy/history.db`";
 
 /// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +86,8 @@ async fn is_sound(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error
 fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
     let shown = path.display();
     // If SQLite may not write to the file, it silently opens it for reading.
-    let opened = std::fs::OpenOptions::new().read(true).append(access == Access::Write).open(path);
+    let opened = regular_file::refuse_special(path)
+        .and_then(|()| std::fs::OpenOptions::new().read(true).append(access == Access::Write).open(path));
     match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => {
             Err(DatabaseCause::new(ErrorClass::CannotOpen, format!("{shown} is a directory, not a file")))
@@ -92,6 +95,9 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(DatabaseCause::new(ErrorClass::NoSuchFile, free_space::nothing_at(path)))
+        }
+        Err(error) if regular_file::is_special(&error) => {
+            Err(DatabaseCause::new(ErrorClass::InputOutput, format!("{shown} is {error}")).with_remedy(NAME_THE_FILE))
         }
         Err(error) => {
             let class = match error.kind() {

@@ -10,6 +10,7 @@ use super::error::ArchiveError;
 use super::location::{identity, require_sqlite, resolve};
 use crate::database::failure::Verb;
 use crate::fs::atomic_file::AtomicFile;
+use crate::fs::regular_file;
 
 /// The file of an archive, locked against other runs until it is dropped.
 ///
@@ -75,7 +76,7 @@ impl ArchiveFile {
 
 /// Locks the file of that name, if it exists. `path` is the archive's name in messages.
 fn lock(name: &Path, path: &Path) -> Result<Option<File>, ArchiveError> {
-    let file = match File::open(name) {
+    let file = match regular_file::open(name) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ArchiveError::file((Verb::Read, "the archive"), name, error)),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::ArchiveError;
 use crate::database::failure::Verb;
 use crate::database::sqlite_file::{MAGIC, SIDECARS, beside};
+use crate::fs::regular_file;
 
 /// Checks whether a path can be that of an archive which this user may write, and changes nothing. `pruned` is the SQLite
 /// file that is pruned, if there is one.
@@ -34,11 +35,11 @@ pub(super) fn resolve(path: &Path, pruned: Option<&Path>) -> Result<PathBuf, Arc
     // If the working directory no longer exists, the path stays relative.
     let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let resolved = without_links(path)?;
-    match resolved.metadata() {
-        Ok(file) if file.is_dir() => return Err(ArchiveError::foreign(path, "it is a directory")),
-        Ok(file) if !file.is_file() => return Err(ArchiveError::foreign(path, "it is not a regular file")),
-        Ok(_) | Err(_) => {}
+    if resolved.is_dir() {
+        return Err(ArchiveError::foreign(path, "it is a directory"));
     }
+    regular_file::refuse_special(&resolved)
+        .map_err(|error| ArchiveError::file((Verb::Open, "the archive"), path, error))?;
     if let Some(pruned) = pruned {
         if is_same_file(&resolved, pruned) {
             return Err(ArchiveError::foreign(path, "it is the database itself"));
@@ -117,10 +118,11 @@ mod tests {
         std::fs::write(inside("text"), "to be, or not to be").expect("the file can be written");
         let refused =
             ["link", "hard", "broken", "text", "history.db", "history.db-wal", "history.db-journal"].map(inside);
-        for path in refused.into_iter().chain([directory.path().to_owned(), "/dev/null".into()]) {
+        for path in refused.into_iter().chain([directory.path().to_owned()]) {
             let resolved = resolve(&path, Some(&pruned));
             assert!(matches!(resolved, Err(ArchiveError::Foreign { .. })), "{}", path.display());
         }
+        assert!(matches!(resolve(Path::new("/dev/null"), Some(&pruned)), Err(ArchiveError::File { .. })));
         let missing = resolve(&inside("no/archive.db"), Some(&pruned));
         assert!(matches!(missing, Err(ArchiveError::Create { .. })));
         assert_eq!(std::fs::read_dir(directory.path()).expect("the directory").count(), 5);

@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use crate::database::connection::{Connection, row};
 use crate::database::mark;
 use crate::database::transaction::{SearchPath, Transaction};
+use crate::fs::regular_file;
 use crate::schema::lock::{KEY, NO_TIME_LIMITS};
 
 /// The key of the advisory lock on PostgreSQL, different from those of upgrades and repairs.
@@ -30,7 +31,7 @@ impl PruneLock {
     #[must_use]
     pub(crate) fn of_file(path: Option<&Path>) -> Option<Self> {
         // Other errors of the file are reported when the database is opened.
-        let Some(Ok(file)) = path.map(File::open) else { return Some(Self::default()) };
+        let Some(Ok(file)) = path.map(regular_file::open) else { return Some(Self::default()) };
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => None,
             // Some file systems do not support locks.

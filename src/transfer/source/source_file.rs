@@ -17,7 +17,7 @@ use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, with_suffix};
 use crate::format::{self, io_message};
-use crate::fs::free_space;
+use crate::fs::{free_space, regular_file};
 
 /// The interval at which a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -90,18 +90,18 @@ impl SqliteFile {
             _ => error.into(),
         };
         let real = path.canonicalize().map_err(fault)?;
-        // Opening a FIFO would block until another process writes to it.
-        let metadata = real.metadata().map_err(fault)?;
-        if !metadata.is_file() {
-            let what = if metadata.is_dir() { "a directory" } else { "a device, a pipe or a socket" };
-            let message = format!("{shown} is {what}, not a file");
-            return Err(FileFault::new(
-                ErrorClass::CannotOpen,
-                message,
-                Some("name the database file, such as `--from data/history.db`"),
-            ));
+        let no_file = |class, what: String| {
+            let hint = "name the database file, such as `--from data/history.db`";
+            FileFault::new(class, format!("{shown} is {what}"), Some(hint))
+        };
+        if real.is_dir() {
+            return Err(no_file(ErrorClass::CannotOpen, "a directory, not a file".to_owned()));
         }
-        Ok(Self { file: File::open(&real).map_err(fault)?, path: real })
+        let opened = regular_file::open(&real).map_err(|error| match regular_file::is_special(&error) {
+            true => no_file(ErrorClass::InputOutput, error.to_string()),
+            false => fault(error),
+        });
+        Ok(Self { file: opened?, path: real })
     }
 
     /// Waits up to `limit` for writers, and prevents new writes to the file.

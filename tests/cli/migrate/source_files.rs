@@ -89,10 +89,10 @@ fn what_is_not_a_file_is_not_waited_for() {
     fs::remove_dir(&path).expect("it is empty");
     let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
     assert!(made.success());
-    Outcome::of(&mut migrate(&source, &target)).expect(73).fails_with(&["a device, a pipe or a socket"]);
+    Outcome::of(&mut migrate(&source, &target)).expect(74).fails_with(&["/history.db is a FIFO, not a regular file"]);
     let mut from_device = bare_tarsy_db(source.directory());
     from_device.args(["--output", "json", "migrate-sqlite-to-postgres", "--from", "/dev/zero", "--to", target.url()]);
-    Outcome::of(&mut from_device).expect(73).fails_with(&["a device, a pipe or a socket"]);
+    Outcome::of(&mut from_device).expect(74).fails_with(&["/dev/zero is a device, not a regular file"]);
 }
 
 #[apply(test)]

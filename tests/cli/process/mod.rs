@@ -3,4 +3,5 @@
 mod hangup;
 mod hostile_text;
 mod left_behind;
+mod special_files;
 mod streams;

@@ -1,7 +1,7 @@
 //! `prune --metrics-file`: what a run did, for the node exporter.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::support::cases::each;
 use crate::support::history::{NOW, NOW_US, OLD_US, insert_session};
@@ -99,7 +99,10 @@ fn a_place_that_holds_something_else_is_refused_before_anything_is_removed(datab
     other.create_schema(Schema::Baseline);
     let theirs = other.file();
     let before = fs::read(&theirs).expect("the file");
-    each([theirs.as_path(), other.directory(), &other.directory().join("missing/tarsy.prom")], |place| {
+    let missing = other.directory().join("missing/tarsy.prom");
+    // Not even root creates a file there.
+    let unwritable = Path::new("/proc/sys/tarsy.prom");
+    each([theirs.as_path(), other.directory(), &missing, unwritable], |place| {
         let place = place.display().to_string();
         let refused = prune(database, &["--yes", "--metrics-file", &place]);
         assert_eq!((refused.code, database.count("alert_sessions")), (Some(73), 4), "{place}: {}", refused.stderr);

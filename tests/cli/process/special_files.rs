@@ -1,0 +1,75 @@
+//! A FIFO, a device or a socket in the place of a file: opening it could wait for ever, so that it is refused.
+
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::cases::each;
+use crate::support::history::{NOW, insert_old_sessions};
+use crate::support::{Database, Outcome, apply, bare_tarsy_db, test, test_directory};
+
+/// Far more than any of these commands takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn make_fifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo runs");
+    assert!(made.success());
+}
+
+#[apply(test)]
+fn every_command_refuses_what_is_no_file_as_its_database() {
+    let directory = test_directory();
+    let _socket = UnixListener::bind(directory.path().join("socket")).expect("a socket");
+    make_fifo(&directory.path().join("fifo"));
+    let databases = [
+        ("sqlite:///fifo", "a FIFO, not a regular file"),
+        ("sqlite:///socket", "a socket, not a regular file"),
+        ("sqlite:////dev/null", "a device, not a regular file"),
+        ("sqlite:////dev/zero", "a device, not a regular file"),
+    ];
+    let commands: [&[&str]; 7] = [
+        &["info"],
+        &["check"],
+        &["init"],
+        &["init", "--dry-run"],
+        &["prune", "--older-than", "30d", "--yes"],
+        &["prune", "--older-than", "30d", "--dry-run"],
+        &["wait", "--max-attempts", "1"],
+    ];
+    let cases = databases.into_iter().flat_map(|database| commands.map(|command| (database, command)));
+    each(cases, |((url, what), arguments)| {
+        let mut command = bare_tarsy_db(directory.path());
+        command.env("DATABASE_URL", url).args(arguments).timeout(PATIENCE);
+        let refused = Outcome::of(&mut command).expect(74);
+        refused.tells(&[what, "hint: name the file of the database"]);
+    });
+}
+
+#[apply(test)]
+fn every_other_file_that_is_none_is_refused_before_anything_is_done() {
+    let database = Database::sqlite();
+    insert_old_sessions(&database, 3);
+    let fifo = database.directory().join("fifo");
+    make_fifo(&fifo);
+    make_fifo(&database.directory().join("packed.zst"));
+    let prune = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%"];
+    let yes = [&prune[..], &["--yes"]].concat();
+    let check_only = ["migrate-sqlite-to-postgres", "--check-only"];
+    let cases = [
+        [&yes[..], &["--archive", "fifo"]],
+        [&yes[..], &["--archive", "/dev/null"]],
+        [&yes[..], &["--archive", "packed"]],
+        [&yes[..], &["--metrics-file", "fifo"]],
+        [&prune[..], &["--dry-run", "--kept-file", "fifo"]],
+        [&check_only[..], &["--report", "fifo"]],
+        [&check_only[..], &["--report", "/dev/null"]],
+        [&check_only[..], &["--from", "fifo"]],
+    ];
+    each(cases, |arguments| {
+        let mut command = bare_tarsy_db(database.directory());
+        command.env("DATABASE_URL", database.url()).args(arguments.concat()).timeout(PATIENCE);
+        Outcome::of(&mut command).expect(74).tells(&["not a regular file"]);
+        assert_eq!(database.count("alert_sessions"), 3);
+    });
+}
