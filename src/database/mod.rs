@@ -12,6 +12,7 @@
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without a login |
 //! | [`sqlite_file`] | a SQLite file seen without SQLite: its header and the files beside it |
 //! | [`mark`] | marks by which this process's work can be found on a server |
+//! | [`time_limits`] | lifts the time limits of a role for a transaction |
 //! | [`sqlite_thread`] | work on a thread with SQLite's handle |
 //! | [`sqlite_cache`] | a small page cache for the time of some work |
 //! | [`sqlite_digest`] | digests of many rows as functions of SQLite's |
@@ -37,6 +38,7 @@ pub(crate) mod sqlite_file;
 pub(crate) mod sqlite_statement;
 pub(crate) mod sqlite_thread;
 pub(crate) mod sqlite_value;
+pub(crate) mod time_limits;
 pub(crate) mod transaction;
 pub(crate) mod url;
 pub(crate) mod watchdog;

@@ -41,7 +41,7 @@ impl RepairLock {
         if !connection.may_have(2) || connection.backend() != DbBackend::Postgres {
             return Ok(Some(Self::default()));
         }
-        let transaction = connection.begin(SearchPath::Empty, NO_TIME_LIMITS).await?;
+        let transaction = connection.begin(SearchPath::Empty, "").await?;
         let sql = format!("SELECT pg_try_advisory_xact_lock({}) AS is_alone", KEY + 1);
         let is_alone: bool = row(&transaction, &sql).await?.try_get("", "is_alone")?;
         Ok(is_alone.then_some(Self { _transaction: Some(transaction) }))
@@ -50,13 +50,9 @@ impl RepairLock {
 
 /// Begins the one transaction that may change the schema. The lock ends with it, also behind a pooler.
 pub(crate) async fn begin(connection: &Connection) -> Result<Transaction, DbErr> {
-    let set_up = [NO_TIME_LIMITS, &mark::transaction(), EVERY_ROW, &statement()].join("; ");
+    let set_up = [&mark::transaction(), EVERY_ROW, &statement()].join("; ");
     connection.begin_renewed(SearchPath::Empty, &set_up).await
 }
-
-/// Without them a role's limits for everyday queries would end a long upgrade.
-pub(crate) const NO_TIME_LIMITS: &str = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN
-    ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
 
 /// The statement that takes the lock on PostgreSQL.
 pub(crate) fn statement() -> String {

@@ -53,6 +53,7 @@ use super::failure::{DatabaseCause, ErrorClass};
 use super::mark;
 use super::namespace::Namespace;
 use super::session::{self, Session, StatementNames, connection_error, exec_error, query_error};
+use super::time_limits;
 use super::transaction::{SearchPath, SqliteTransaction, Transaction};
 use super::url::{DatabaseUrl, PostgresqlAddress};
 use crate::format;
@@ -336,9 +337,10 @@ impl Connection {
             None => self.look_up(&mut connection, None).await?,
         };
         let set_up = format!(
-            "{}; SET LOCAL lock_timeout = {}; {set_up};
+            "{}; {}; SET LOCAL lock_timeout = {}; {set_up};
              SELECT pg_catalog.pg_backend_pid() AS session, pg_catalog.current_setting('{CLIENT}', true) AS client",
             path.statements(&namespace),
+            time_limits::lift(),
             milliseconds(self.lock_timeout)
         );
         let (mut transaction, rows) = Session::begin(connection, &set_up).await.map_err(query_error)?;

@@ -76,9 +76,7 @@ impl Batch {
             Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
             None => None,
         };
-        // The server is idle while the archive is completed, for longer than a role's limit may be.
-        let idle = archive.as_ref().map_or("", |_| "SET LOCAL idle_in_transaction_session_timeout = 0; ");
-        let transaction = connection.begin(SearchPath::Empty, &format!("{idle}{}", set_up(limits))).await?;
+        let transaction = connection.begin(SearchPath::Empty, &set_up(limits)).await?;
         if transaction.backend() == DbBackend::Postgres
             && !connection.may_have(2)
             && !prune_lock::take_in(&transaction).await?

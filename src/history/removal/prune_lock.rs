@@ -9,7 +9,7 @@ use crate::database::connection::{Connection, row};
 use crate::database::mark;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::fs::regular_file;
-use crate::schema::lock::{KEY, NO_TIME_LIMITS};
+use crate::schema::lock::KEY;
 
 /// The key of the advisory lock on PostgreSQL, different from those of upgrades and repairs.
 const PRUNE: i64 = KEY + 2;
@@ -47,7 +47,6 @@ impl PruneLock {
     pub(crate) async fn of_server(connection: &Connection) -> Result<Option<Self>, DbErr> {
         // Without a snapshot, for which the building of an index would wait.
         let transaction = connection.begin(SearchPath::Empty, "").await?;
-        transaction.execute_unprepared(NO_TIME_LIMITS).await?;
         transaction.execute_unprepared(mark::KEEPALIVE).await?;
         if !take_in(&transaction).await? {
             return Ok(None);

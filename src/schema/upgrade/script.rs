@@ -12,6 +12,7 @@ use crate::database::failure::DatabaseCause;
 use crate::database::namespace::Namespace;
 use crate::database::quote::{literal, quoted};
 use crate::database::read_transaction::EVERY_ROW;
+use crate::database::time_limits;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::database::writable::require_primary;
 use crate::schema::model::Schema;
@@ -44,8 +45,7 @@ pub(crate) async fn of(
 /// Begins the transaction and takes the lock for changes of the schema.
 fn begin_on_postgresql(namespace: &Namespace) -> Vec<String> {
     let mut script = vec!["BEGIN".to_owned(), SearchPath::Empty.statements(namespace)];
-    script.extend([lock::NO_TIME_LIMITS, EVERY_ROW].map(str::to_owned));
-    script.push(lock::statement());
+    script.extend([time_limits::lift(), EVERY_ROW.to_owned(), lock::statement()]);
     script
 }
 

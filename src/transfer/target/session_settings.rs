@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::database::connection::milliseconds;
 use crate::database::namespace::Namespace;
+use crate::database::time_limits;
 use crate::database::transaction::SearchPath;
 
 /// The statements to run first in every transaction that writes or reads back rows.
@@ -14,7 +15,8 @@ use crate::database::transaction::SearchPath;
 pub(crate) fn statements(namespace: &Namespace, lock_timeout: Duration) -> String {
     // The path first: the settings are chosen by functions and operators.
     let path = SearchPath::Empty.statements(namespace);
-    format!("{path}; SET LOCAL lock_timeout = {}; {SETTINGS}", milliseconds(lock_timeout))
+    let (lift, lock) = (time_limits::lift(), milliseconds(lock_timeout));
+    format!("{path}; {lift}; SET LOCAL lock_timeout = {lock}; {SETTINGS}")
 }
 
 /// Settings that an older server does not have are skipped.

@@ -2,8 +2,6 @@
 SET CONSTRAINTS ALL IMMEDIATE;
 SELECT set_config(name, value, true) FROM (
     SELECT name, CASE
-        -- Timeouts meant for short queries.
-        WHEN name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout') THEN '0'
         -- If the client is gone while an index is built, the server ends the session and releases its locks.
         WHEN name = 'client_connection_check_interval' AND setting = '0' AND version() LIKE '%linux%' THEN '1s'
         -- Otherwise a crash could lose a commit that was already reported.

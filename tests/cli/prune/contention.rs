@@ -3,12 +3,14 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::support::activity::WAITS_FOR_LOCK;
 use crate::support::cases::each;
 use crate::support::history::{
     NOW, NOW_US, OLD_US, assert_whole, insert_many, insert_session, insert_whole_sessions, rows, session_ids,
+    three_old_sessions,
 };
 use crate::support::process::{Held, wait_until};
-use crate::support::prune::{prune, start_to_prune};
+use crate::support::prune::{prune, start_to_prune, start_to_prune_at};
 use crate::support::server::Server;
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
@@ -353,4 +355,27 @@ fn a_file_with_a_writer_is_busy_and_loses_nothing() {
     assert_whole(&database, 1);
     Outcome::of(&mut command).expect(0);
     assert_whole(&database, 0);
+}
+
+#[apply(test)]
+fn time_limits_of_the_role_for_short_queries_do_not_end_a_run() {
+    let database = three_old_sessions();
+    let role = Role::new(&database);
+    let name = &role.name;
+    let limits = "SELECT name FROM pg_settings
+        WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
+    for limit in database.texts(limits).into_iter().flatten() {
+        database.execute(&format!("ALTER ROLE {name} SET {limit} = '500ms'"));
+    }
+    database.execute(&format!("GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}"));
+    let halt = Held::halt_removals(&database);
+    let ledger = Held::begin(&database, "LOCK TABLE alembic_version");
+    let run = start_to_prune_at(&role.url(), &database, &[]);
+    // It waits for the lock of the other session longer than a statement may take.
+    database.wait_until(&format!("{WAITS_FOR_LOCK} AND query_start < clock_timestamp() - interval '1 s'"));
+    ledger.close();
+    Held::wait_for_halted_removal(&database, "1");
+    halt.close();
+    let pruned = run.finish().expect(0).json();
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["removed"]["confirmed"]), (&3.into(), &true.into()));
 }
