@@ -18,8 +18,8 @@ use crate::error::Error;
 use crate::format;
 use crate::history::orphans;
 use crate::history::places::Place;
-use crate::history::removal::batch::{Batch, Limits};
-use crate::history::removal::batch_error::{BatchError, FailedIn, Removed};
+use crate::history::removal::batch::{Batch, Limits, is_upgraded};
+use crate::history::removal::batch_error::{BatchError, FailedIn, Removed, upgraded_concurrently};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
 use crate::history::retention::session_batch::{self, Cursor, MOST_AT_ONCE, Page, Picked, PickedSession};
@@ -245,6 +245,7 @@ impl Removal<'_> {
             if error.place == FailedIn::PruneLock {
                 return Err(Stop::TakenOver);
             }
+            let error = self.or_upgraded(error).await;
             return self.replace_spoilt_connection(error).await.map(Attempt::Failed);
         }
         let time = began.elapsed();
@@ -261,6 +262,19 @@ impl Removal<'_> {
         self.failing_since = None;
         self.rest(activity.pause(held)).await?;
         Ok(Attempt::Removed)
+    }
+
+    /// A statement fails as well if another session has upgraded the schema since the run began: that is the cause then.
+    async fn or_upgraded(&self, error: BatchError) -> BatchError {
+        if error.uncommitted.is_some() || error.cause.class.is_transient() {
+            return error;
+        }
+        let OpenHistory { connection, ledger, watch, .. } = &*self.history;
+        let look = connection.reading(async |reading| is_upgraded(reading, ledger).await);
+        match watch.over(async { Ok::<_, BatchError>(look.await?) }).await {
+            Ok(true) => upgraded_concurrently(),
+            Ok(false) | Err(_) => error,
+        }
     }
 
     /// Between two batches: stops if it is time to, and reads the activity of other sessions.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use migration::ledger::Ledger;
 use sea_orm::IdenStatic;
 
 use super::bounds::{Bounds, out_of_time};
@@ -21,7 +22,8 @@ use crate::history::entity::alert_sessions::Column;
 use crate::history::events::{self, EventPolicy};
 use crate::history::index_check;
 use crate::history::orphans::count::{self as orphans, Counted};
-use crate::history::removal::batch::DeleteTriggers;
+use crate::history::removal::batch::{DeleteTriggers, is_upgraded};
+use crate::history::removal::batch_error::upgraded_concurrently;
 use crate::history::removal::contention::Contention;
 use crate::history::retention::needed::Needed;
 use crate::history::retention::plan::{self, RetentionPlan};
@@ -115,14 +117,12 @@ async fn plan(
         precision,
         until: request.counts_until(started),
     };
-    let (selection, mut plan) = planning.plan(policy).await?;
     let events = request.event_policy.filter(|_| events::are_in(&schema));
-    if let Some(policy) = &events {
-        planning.add_events(policy, &mut plan).await?;
-    }
-    if request.arguments.orphans {
-        planning.add_orphans(&mut plan).await?;
-    }
+    let planned = planning.plan_all(policy, events.as_ref(), request.arguments.orphans).await;
+    let (selection, plan) = match planned {
+        Err(error) => return Err(or_upgraded(&connection, &state.ledger, error).await.into()),
+        Ok(planned) => planned,
+    };
     Ok(OpenHistory {
         url: url.clone(),
         watch: Arc::clone(watch),
@@ -141,6 +141,17 @@ async fn plan(
         triggers: DeleteTriggers::Fire,
         prune_lock,
     })
+}
+
+/// A query fails as well if another session has upgraded the schema since it was read: that is the cause then.
+async fn or_upgraded(connection: &Connection, ledger: &Ledger, error: DatabaseError) -> DatabaseError {
+    if error.cause.class.is_transient() {
+        return error;
+    }
+    match connection.reading(async |reading| is_upgraded(reading, ledger).await).await {
+        Ok(true) => DatabaseError { cause: upgraded_concurrently().cause, ..error },
+        Ok(false) | Err(_) => error,
+    }
 }
 
 /// Warns of filters that match no session: a misspelt one would silently remove nothing.
@@ -180,6 +191,22 @@ struct Planning<'p> {
 }
 
 impl Planning<'_> {
+    async fn plan_all(
+        &self,
+        policy: RetentionPolicy,
+        events: Option<&EventPolicy>,
+        has_orphans: bool,
+    ) -> Result<(Selection, RetentionPlan), DatabaseError> {
+        let (selection, mut plan) = self.plan(policy).await?;
+        if let Some(policy) = events {
+            self.add_events(policy, &mut plan).await?;
+        }
+        if has_orphans {
+            self.add_orphans(&mut plan).await?;
+        }
+        Ok((selection, plan))
+    }
+
     /// Selects the sessions and counts their rows. In parallel the rows are counted as if no session were needed by
     /// others, which holds for every sound history.
     async fn plan(&self, policy: RetentionPolicy) -> Result<(Selection, RetentionPlan), DatabaseError> {

@@ -223,9 +223,8 @@ impl Batch {
     /// # Errors
     /// [`BatchError`]; the batch is rolled back, unless the connection broke: then the outcome is unknown.
     pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
-        let place = self.namespace().table_ref(ledger::TABLE);
-        if *ledger != Ledger::Missing && ledger::read(&self.transaction, place).await? != *ledger {
-            return Err(BatchError { place: FailedIn::Schema, ..BatchError::from(upgraded_concurrently()) });
+        if is_upgraded(&self.transaction, ledger).await? {
+            return Err(upgraded_concurrently());
         }
         if let Some(archive) = self.archive {
             archive.commit().await.map_err(BatchError::in_archive)?;
@@ -238,6 +237,15 @@ impl Batch {
             }
         }
     }
+}
+
+/// Whether another session has upgraded the schema since this ledger was read.
+///
+/// # Errors
+/// The database's error.
+pub(crate) async fn is_upgraded(transaction: &Transaction, ledger: &Ledger) -> Result<bool, DbErr> {
+    let place = transaction.namespace().table_ref(ledger::TABLE);
+    Ok(*ledger != Ledger::Missing && ledger::read(transaction, place).await? != *ledger)
 }
 
 /// The query for one of the rows of a table that meet a condition.

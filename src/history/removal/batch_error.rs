@@ -98,8 +98,10 @@ pub(super) fn too_few_removed(gone: u64, wanted: usize, table: &str) -> Database
     DatabaseCause::new(ErrorClass::Other, message)
 }
 
-pub(super) fn upgraded_concurrently() -> DatabaseCause {
-    DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema")
+/// The schema is no longer the one that was read: a statement may name columns that do not exist any more.
+pub(crate) fn upgraded_concurrently() -> BatchError {
+    let cause = DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema");
+    BatchError { place: FailedIn::Schema, ..BatchError::from(cause) }
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! `prune`: what it does not begin, what ends it with an error, and what can be made one.
 
+use serde_json::json;
+
+use crate::support::activity::wait_for_lock;
+use crate::support::archive::archive_path;
 use crate::support::cases::each;
-use crate::support::history::{NOW, OLD_US, assert_whole, insert_session};
-use crate::support::prune::{prune, refuse_to_delete};
-use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+use crate::support::history::{NOW, OLD_US, assert_whole, insert_session, session_ids, three_old_sessions};
+use crate::support::process::Held;
+use crate::support::prune::{prune, refuse_to_delete, start_to_prune};
+use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test};
 
 #[apply(test)]
 fn sessions_that_the_database_keeps_end_the_run(database: &Database) {
@@ -76,6 +81,25 @@ fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
     let refused = prune(database, &["--yes"]).expect(75);
     assert!(refused.stderr.contains("another session has upgraded the schema"), "{}", refused.stderr);
     assert_whole(database, 1);
+}
+
+#[apply(test)]
+fn beside_an_upgrade_that_drops_a_column_the_archive_is_left_to_another_run() {
+    let database = three_old_sessions();
+    let archive = Database::sqlite();
+    let halt = Held::halt_removals(&database);
+    let prune = start_to_prune(&database, &["--archive", &archive_path(&archive)]);
+    Held::wait_for_halted_removal(&database, "0");
+    let init = Running::start(&database, &["init", "--to", "head", "--lock-timeout", "1h"]);
+    wait_for_lock(&database);
+    halt.close();
+    init.finish().expect(0);
+    let refused = prune.finish().expect(75);
+    assert!(refused.stderr.contains("another session has upgraded the schema"), "{}", refused.stderr);
+    let pruned = refused.json();
+    assert_eq!((&pruned["removed"]["sessions"], &pruned["stuck"]), (&1.into(), &json!([])));
+    assert_eq!(session_ids(&database), ["2", "3"]);
+    assert_eq!(session_ids(&archive), ["1"]);
 }
 
 #[apply(test)]
