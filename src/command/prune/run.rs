@@ -24,7 +24,7 @@ use crate::database::watchdog::Watch;
 use crate::database::writable::require_writable;
 use crate::error::Error;
 use crate::history::archive::compression::Compression;
-use crate::history::archive::location;
+use crate::history::archive::{Archive, location};
 use crate::history::removal::stage_index;
 use crate::history::retention::plan::RetentionPlan;
 use crate::history::retention::selection::Precision;
@@ -146,7 +146,23 @@ impl PruneRun<'_> {
         };
         self.bounds.over((Verb::Drop, "the index that an earlier run left behind"), drop).await?;
         self.summary.remaining_sessions = self.history.plan.kept_total();
+        if let Some(path) = &self.arguments.archive
+            && Archive::is_unfinished(path, &self.history.url, self.compression())?
+        {
+            self.open_archive(0).await?;
+        }
         Ok((self.summary.nothing_blocks(), Ending::default()))
+    }
+
+    /// Opens the archive for about so many rows, if there is to be one.
+    async fn open_archive(&mut self, rows: u64) -> Result<(), Error> {
+        let Some(path) = &self.arguments.archive else { return Ok(()) };
+        let temporary = vacuum::sqlite::temporary_directory(&self.context.environment);
+        self.history.open_archive(path, rows, temporary.as_deref()).await
+    }
+
+    fn compression(&self) -> Compression {
+        if self.arguments.compress { Compression::Zstd } else { Compression::None }
     }
 
     /// Removes what is planned, unless it is refused.
@@ -161,12 +177,9 @@ impl PruneRun<'_> {
         if !self.arguments.yes {
             self.bounds.interrupt.or(confirm(&self.summary)).await??;
         }
-        if let Some(path) = &self.arguments.archive {
-            let temporary = vacuum::sqlite::temporary_directory(&self.context.environment);
-            // A run that its deadline may stop may write fewer.
-            let rows = if self.bounds.deadline.is_some() { 0 } else { planned(&self.history.plan).rows };
-            self.history.open_archive(path, rows, temporary.as_deref()).await?;
-        }
+        // A run that its deadline may stop may write fewer.
+        let rows = if self.bounds.deadline.is_some() { 0 } else { planned(&self.history.plan).rows };
+        self.open_archive(rows).await?;
         let mut outcome = Box::pin(self.remove_planned()).await?;
         self.take_in_place();
         let is_confirmed = self.confirm_removal(&mut outcome).await;
@@ -245,15 +258,13 @@ impl PruneRun<'_> {
         if let Some(metrics) = metrics {
             self.tell_metrics(metrics, ending.stopped.as_ref()).await;
         }
+        let compression = if ending.stopped.is_none() { self.compression() } else { Compression::None };
         let Self { arguments, history, mut summary, .. } = self;
-        let compression = match arguments.compress && ending.stopped.is_none() {
-            true => Compression::Zstd,
-            false => Compression::None,
-        };
         match history.close(compression).await {
             Ok(None) => {}
             Ok(Some(path)) => {
-                blocks.push(Block::Line(format!("archived in {}", path.display())));
+                let done = if summary.removed.is_some() { "archived in" } else { "completed the archive" };
+                blocks.push(Block::Line(format!("{done} {}", path.display())));
                 if summary.archive_lacks_indexes {
                     blocks.push(Block::Line(format!(
                         "it lacks indexes: the next run with it creates them, or `tarsy-db check --fix --database-url sqlite:///{}`",

@@ -58,6 +58,24 @@ impl ArchiveFile {
         Ok(Some(Self { path: path.to_owned(), _lock: file }))
     }
 
+    /// Removes what killed runs have left unfinished, unless another run works with the archive. Returns the path of the
+    /// uncompressed file if there is one that no other run uses.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]
+    pub(crate) fn tidy(path: &Path, pruned: Option<&Path>) -> Result<Option<PathBuf>, ArchiveError> {
+        let path = resolve(path, pruned)?;
+        let compressed = compression::path_of(&path);
+        let locks = lock(&compressed, &path).and_then(|packed| Ok((packed, lock(&path, &path)?)));
+        let _locks = match locks {
+            Err(ArchiveError::InUse { .. }) => return Ok(None),
+            locks => locks?,
+        };
+        AtomicFile::clear(&path);
+        AtomicFile::clear(&compressed);
+        Ok(path.metadata().is_ok_and(|file| file.len() > 0).then_some(path))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

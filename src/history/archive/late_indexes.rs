@@ -3,6 +3,8 @@
 //! The keys of rows are anywhere in an index. With an index, each batch writes about as many of its pages as there are
 //! rows, and the next one writes them again. An index that is created afterwards is written once, in order.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use migration::Revision;
@@ -11,6 +13,7 @@ use crate::database::connection::{Connection, row};
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
 use crate::database::sqlite_cache::with_small_cache;
+use crate::database::sqlite_file::{HEADER_LENGTH, wal_of};
 use crate::database::sqlite_thread::Work;
 use crate::fs::free_space;
 use crate::history::tables::session_tables;
@@ -76,6 +79,16 @@ impl LateIndexes {
         }
         Ok(archive.execute_alone("PRAGMA user_version = 0").await?)
     }
+}
+
+/// Whether a run that ended early may have left indexes of this file to a later one.
+pub(super) fn may_be_missing(path: &Path) -> bool {
+    const USER_VERSION: usize = 60;
+    let mut header = [0; HEADER_LENGTH];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    let is_noted = header[USER_VERSION..].starts_with(&LACKS_INDEXES.to_be_bytes());
+    // The note may be in the `-wal`.
+    (read.is_ok() && is_noted) || wal_of(path).exists()
 }
 
 /// Drops indexes, and notes that they are missing.

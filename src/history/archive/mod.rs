@@ -106,6 +106,21 @@ impl Archive {
         Ok(Self { connection, file, tables, indexes })
     }
 
+    /// Whether an earlier run has left work on the archive to a run that has nothing to remove: it was killed, or another
+    /// program had the archive open. Removes the files of killed runs.
+    ///
+    /// # Errors
+    /// [`ArchiveError`]
+    pub(crate) fn is_unfinished(
+        path: &Path,
+        database: &DatabaseUrl,
+        compression: Compression,
+    ) -> Result<bool, ArchiveError> {
+        let uncompressed = ArchiveFile::tidy(path, database.sqlite_path())?;
+        let is_left = |path: &Path| compression == Compression::Zstd || late_indexes::may_be_missing(path);
+        Ok(uncompressed.is_some_and(|path| is_left(&path)))
+    }
+
     pub(crate) async fn begin(&self) -> Result<ArchiveTransaction, DatabaseCause> {
         ArchiveTransaction::begin(&self.connection, Arc::clone(&self.tables)).await
     }

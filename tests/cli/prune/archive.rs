@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::support::archive::{archive_path, prune_into, start_archiving};
 use crate::support::cases::each;
 use crate::support::history::{
@@ -14,6 +16,7 @@ use crate::support::migration::{compare, migrate, table_digests};
 use crate::support::process::Held;
 use crate::support::prune::prune;
 use crate::support::small_disk::SmallDisk;
+use crate::support::sqlite_file::names;
 use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test, test_directory};
 
 /// Makes sure that a run is refused before it has done anything: no row is removed, and no file is changed.
@@ -121,6 +124,10 @@ fn an_archive_whose_run_was_killed_gets_its_indexes_from_the_next_run(database: 
     let complete = prune_into(database, &archive, &[]).expect(0).json();
     assert_eq!(complete["archive_lacks_indexes"], false);
     assert!(session_ids(database).is_empty() && rows(&archive) == before && archive.texts(indexes) == all);
+    // Also from one that has nothing to remove.
+    archive.execute("DROP INDEX ix_alert_sessions_status; PRAGMA user_version = 1");
+    prune_into(database, &archive, &[]).expect(0);
+    assert_eq!(archive.texts(indexes), all);
     Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
 }
 
@@ -293,6 +300,29 @@ fn a_compressed_archive_takes_the_place_and_is_continued(database: &Database) {
     fs::write(archive_path(&archive), bytes).expect("it can be written");
     assert_eq!(rows(&archive), before);
     Outcome::of(tarsy_db(&archive).args(["check", "--deep"])).expect(0);
+}
+
+#[apply(test)]
+fn what_a_killed_compression_left_is_completed_although_there_is_nothing_to_remove(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 2, OLD_US);
+    let (before, archive) = (rows(database), Database::sqlite());
+    prune_into(database, &archive, &[]).expect(0);
+    let left_over = archive.directory().join(".history.db.zst.17");
+    fs::write(&left_over, "the beginning").expect("it can be written");
+    let compressed = archive_path(&archive) + ".zst";
+    let completed = prune_into(database, &archive, &["--compress"]).expect(0).json();
+    assert_eq!((&completed["removed"], &completed["archive"]), (&json!(null), &json!(compressed)));
+    assert_eq!(names(archive.directory()), ["history.db.zst"]);
+
+    // A compressed archive stays as it is.
+    let bytes = fs::read(&compressed).expect("it is there");
+    fs::write(&left_over, "the beginning").expect("it can be written");
+    prune_into(database, &archive, &["--compress"]).expect(0);
+    assert!(fs::read(&compressed).expect("it is there") == bytes);
+    assert_eq!(names(archive.directory()), ["history.db.zst"]);
+    fs::write(archive_path(&archive), zstd::decode_all(&bytes[..]).expect("sound")).expect("it can be written");
+    assert!(rows(&archive) == before);
 }
 
 #[apply(test)]
