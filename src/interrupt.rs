@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP.
+//! SIGINT, SIGTERM and SIGHUP, and SIGXFSZ, which must not end the process.
 //!
 //! The handlers are also needed because PID 1 of a container ignores these signals without them.
 
@@ -103,6 +103,9 @@ impl Interrupt {
     /// # Errors
     /// The operating system's, when the handlers cannot be installed.
     pub(crate) fn listen() -> std::io::Result<Self> {
+        // Where a file has reached its limit (`ulimit -f`) the system sends this signal, which ends a process that does
+        // not handle it. With a handler, which lasts as long as the process, the write fails instead.
+        drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
         Ok(Self { streams: Mutex::new(Streams::listen()?), held: AtomicBool::new(false) })
     }
 

@@ -18,7 +18,7 @@
 //! | [`schema`] | the actual schema, the expected schema, and the difference |
 //! | [`database`] | URLs, connections to both backends, errors and whether a retry can help |
 //! | [`fs`] | files that are written completely or not at all, and free space |
-//! | [`interrupt`] | SIGINT, SIGTERM and SIGHUP |
+//! | [`interrupt`] | SIGINT, SIGTERM, SIGHUP and SIGXFSZ |
 //! | [`diagnostic`] | what an error has beside its message: exit code, hint, details |
 //! | [`exit_code`] | the exit codes and their meaning |
 //! | [`progress`] | progress of long work: bars, log lines or nothing |

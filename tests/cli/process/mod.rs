@@ -1,5 +1,6 @@
 //! What every command has in common as a process: streams, signals, what it shows.
 
+mod file_size;
 mod hangup;
 mod hostile_text;
 mod left_behind;
