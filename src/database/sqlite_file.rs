@@ -23,6 +23,13 @@ pub(crate) fn is_at_rest(path: &Path) -> bool {
     is_in_wal_mode(path) && !wal_of(path).exists() && !beside(path, "-journal").exists()
 }
 
+/// The lengths of the `-wal` and of its file in bytes, if the `-wal` is the larger one.
+#[must_use]
+pub(crate) fn larger_wal(path: &Path) -> Option<[u64; 2]> {
+    let [log, file] = [wal_of(path).metadata().ok()?.len(), path.metadata().ok()?.len()];
+    (log > file).then_some([log, file])
+}
+
 /// The write-ahead log of a SQLite file in WAL mode.
 #[must_use]
 pub(crate) fn wal_of(path: &Path) -> PathBuf {

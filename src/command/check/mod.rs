@@ -139,6 +139,7 @@ async fn checks(
     };
     if let Some(writable) = writable {
         checks.push(writable);
+        checks.extend(server::write_ahead_log(settings.database.value.sqlite_path()));
     } else {
         checks.extend(server::postgresql(&reader).await);
         let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;

@@ -12,10 +12,11 @@ use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
 use crate::database::read_transaction::{BoundedReader, Rows};
+use crate::database::sqlite_file::larger_wal;
 use crate::database::transaction::Transaction;
 use crate::database::url::{DatabaseUrl, Protection};
 use crate::exit_code::ExitCode;
-use crate::format::{duration, io_message};
+use crate::format::{duration, io_message, size};
 use crate::fs::regular_file;
 use crate::output::Status;
 use crate::schema::encoding;
@@ -147,6 +148,29 @@ pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
             Finding::failed(NAME, ExitCode::Privilege, format!("the file is not writable: {}", io_message(&error)))
         }
     }
+}
+
+/// A program that has the file open in WAL mode keeps a `-wal` of this size, which is SQLite's.
+const USUAL_WAL: u64 = 4 << 20;
+
+/// The `-wal` beside SQLite's file, if it is larger than the file.
+pub(crate) fn write_ahead_log(path: Option<&Path>) -> Option<Finding> {
+    const NAME: &str = "write-ahead log";
+    let [log, file] = larger_wal(path?)?;
+    let sizes = format!("the `-wal` ({}) is larger than the file ({})", size(log), size(file));
+    Some(match log > 2 * USUAL_WAL {
+        false => Finding::ok(NAME, sizes),
+        true => Finding::new(
+            NAME,
+            Status::Warning,
+            vec![
+                sizes,
+                "a program that reads for a long time, or a full disk, keeps SQLite from copying it into the file: the last \
+                 program that closes the file does so"
+                    .to_owned(),
+            ],
+        ),
+    })
 }
 
 /// TARSy's tables, with `alembic_version`.

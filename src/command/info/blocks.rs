@@ -47,6 +47,9 @@ fn database_block(summary: &InfoSummary) -> Block {
         let protection = summary.protection.map(|protection| protection.to_string());
         rows.insert(3, vec!["protection".into(), or_dash(protection.as_deref())]);
     }
+    rows.extend(summary.wal_bytes.map(|bytes| {
+        vec!["size of the `-wal`".into(), format!("{}, which is larger than the file", format::size(bytes)).into()]
+    }));
     Block::Table { title: "database", header: vec![], rows }
 }
 

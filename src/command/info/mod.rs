@@ -22,6 +22,7 @@ use crate::cli::info::Info;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT};
 use crate::database::failure::{ResultExt, Verb};
 use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
+use crate::database::sqlite_file::larger_wal;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -79,6 +80,7 @@ pub(crate) async fn run(
         protection: url.protection(),
         revision: state.revision().map(str::to_owned),
         bytes: server.bytes,
+        wal_bytes: url.sqlite_path().and_then(larger_wal).map(|[wal, _]| wal),
         tables,
         space: space.map(space_summary),
         sessions,

@@ -21,6 +21,8 @@ pub(crate) struct InfoSummary {
     pub(crate) protection: Option<Protection>,
     pub(crate) revision: Option<String>,
     pub(crate) bytes: u64,
+    /// The size of the `-wal` beside SQLite's file, if it is larger than the file.
+    pub(crate) wal_bytes: Option<u64>,
     pub(crate) tables: Vec<TableInfo>,
     pub(crate) space: Option<SpaceSummary>,
     pub(crate) sessions: Option<SessionSummary>,

@@ -51,26 +51,35 @@ pub(crate) async fn open_sqlite(
                 .immutable(access == Access::Read && is_at_rest(path))
         }
     };
+    let cause = match connect(options.clone()).await {
+        Ok(opened) => return Ok(opened),
+        Err(cause) => cause,
+    };
+    match (cause.class, wal_length(location.path.as_deref())) {
+        // Without room for the `-shm` no program can use the `-wal`. An empty one, as a failed attempt leaves it, is not
+        // needed to read.
+        (ErrorClass::DiskFull, Some(0)) if access == Access::Read => connect(options.immutable(true)).await,
+        (ErrorClass::CannotOpen, Some(_)) if access == Access::Read => Err(DatabaseCause::new(
+            ErrorClass::CannotOpen,
+            "SQLite reads a file with a `-wal` only in a writable directory: copy both files to one",
+        )),
+        _ => Err(cause),
+    }
+}
+
+async fn connect(options: SqliteConnectOptions) -> Result<DatabaseConnection, DatabaseCause> {
     // The database in memory ends with its connection: the pool must never replace it because of its age.
     let pool = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = pool.after_release(|connection, _| Box::pin(is_sound(connection)));
-    let opened = async {
-        let pool = pool.connect_with(options).await?;
-        // SQLite opens any file; only a read shows whether it is a database.
-        sqlx::query("PRAGMA schema_version").execute(&pool).await?;
-        Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
-    };
-    opened.await.map_err(|error: sqlx::Error| {
-        let cause = DatabaseCause::from(error);
-        let has_wal = location.path.as_deref().is_some_and(|path| wal_of(path).exists());
-        match cause.class {
-            ErrorClass::CannotOpen if access == Access::Read && has_wal => DatabaseCause::new(
-                ErrorClass::CannotOpen,
-                "SQLite reads a file with a `-wal` only in a writable directory: copy both files to one",
-            ),
-            _ => cause,
-        }
-    })
+    let pool = pool.connect_with(options).await?;
+    // SQLite opens any file; only a read shows whether it is a database.
+    sqlx::query("PRAGMA schema_version").execute(&pool).await?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+}
+
+/// The length of the `-wal` beside a file in bytes, if there is one.
+fn wal_length(path: Option<&Path>) -> Option<u64> {
+    Some(wal_of(path?).metadata().ok()?.len())
 }
 
 /// Whether the pool may use the connection again after its transaction. SQLite rolls back on its own if, for example,

@@ -52,6 +52,19 @@ impl DatabaseCause {
         Self::new(postgresql::class(answer), postgresql::message(answer))
     }
 
+    /// The cause that SQLite reports. It says no more than "disk I/O error" where the disk is full.
+    fn of_sqlite(code: Option<i32>, message: &str) -> Self {
+        let class = sqlite::class(code);
+        match code {
+            Some(sqlite::NO_ROOM_FOR_INDEX) => Self::new(class, "no space for the `-shm` beside the file")
+                .with_remedy("free disk space, or raise `ulimit -f`, then run the same command again"),
+            Some(sqlite::WRITE_FAILED) => Self::new(class, format!("{message}: a write failed")).with_remedy(
+                "check the disk, and whether `ulimit -f` limits the size of files, then run the same command again",
+            ),
+            _ => Self::new(class, message),
+        }
+    }
+
     /// The class followed by the database's answer, or the class alone if both say the same.
     #[must_use]
     pub fn described(&self) -> String {
@@ -85,7 +98,7 @@ impl From<&sqlx::Error> for DatabaseCause {
                 None if answer.message().starts_with("error in ") => Self::new(ErrorClass::Needed, answer.message()),
                 None => {
                     let code = answer.code().and_then(|code| code.parse().ok());
-                    Self::new(sqlite::class(code), answer.message())
+                    Self::of_sqlite(code, answer.message())
                 }
             },
             sqlx::Error::Io(error) if ENDED.contains(&error.kind()) => relayed::take_last_words()

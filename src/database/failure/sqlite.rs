@@ -8,6 +8,12 @@ pub(crate) const HOT_JOURNAL: &str = "776";
 /// SQLITE_FULL.
 pub(crate) const FULL: i32 = 13;
 
+/// SQLITE_IOERR_SHMSIZE: there is no room for the `-shm`, which every program needs that opens a file in WAL mode.
+pub(crate) const NO_ROOM_FOR_INDEX: i32 = 4874;
+
+/// SQLITE_IOERR_WRITE, which is not SQLITE_FULL.
+pub(crate) const WRITE_FAILED: i32 = 778;
+
 /// SQLITE_IOERR_GETTEMPPATH.
 pub(crate) const NO_TEMPORARY_DIRECTORY: i32 = 6410;
 
@@ -16,6 +22,9 @@ pub(crate) const TEMPORARY_FILES: &str = "SQLite's temporary files";
 
 /// Classifies a result code: <https://www.sqlite.org/rescode.html>. The lowest byte is the primary code.
 pub(crate) fn class(code: Option<i32>) -> ErrorClass {
+    if code == Some(NO_ROOM_FOR_INDEX) {
+        return ErrorClass::DiskFull;
+    }
     match code.map(|code| code & 0xff) {
         Some(5 | 6) => ErrorClass::Busy,
         Some(3 | 8 | 23) => ErrorClass::FilePermission,
@@ -40,6 +49,7 @@ mod tests {
         assert_eq!(class(Some(5)), ErrorClass::Busy);
         assert_eq!(class(Some(0x205)), ErrorClass::Busy);
         assert_eq!(class(Some(0x30a)), ErrorClass::InputOutput);
+        assert_eq!(class(Some(NO_ROOM_FOR_INDEX)), ErrorClass::DiskFull);
         assert_eq!(class(None), ErrorClass::Other);
     }
 

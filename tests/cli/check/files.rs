@@ -3,9 +3,10 @@
 use std::fs;
 
 use crate::support::cases::each;
-use crate::support::check::{check, finding};
-use crate::support::history::{NOW_US, insert_many};
+use crate::support::check::{check, finding, is_found};
+use crate::support::history::{NOW, NOW_US, OLD_US, insert_many, insert_session};
 use crate::support::process::Held;
+use crate::support::small_disk::SmallDisk;
 use crate::support::sqlite_file::files;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
@@ -134,4 +135,50 @@ fn a_file_that_a_crash_left_stays_as_it_is() {
     }
     backend.close();
     leaves_no_trace(&crashed, 301);
+}
+
+/// A file in WAL mode that no program has open, on a disk without a free byte.
+fn on_a_full_disk() -> (SmallDisk, Database) {
+    let original = Database::sqlite().with_schema(Schema::Baseline);
+    insert_session(&original, "old", "completed", Some(OLD_US));
+    original.execute("PRAGMA journal_mode = WAL; PRAGMA wal_checkpoint(TRUNCATE)");
+    let disk = SmallDisk::mount(8);
+    let copy = Database::sqlite_in(disk.path());
+    fs::copy(original.file(), copy.file()).expect("it fits");
+    disk.fill(0);
+    (disk, copy)
+}
+
+#[apply(test)]
+fn a_run_that_finds_the_disk_full_says_so_and_leaves_a_file_that_can_be_read() {
+    let (_disk, database) = on_a_full_disk();
+    let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes"];
+    let full = Outcome::of(tarsy_db(&database).args(arguments)).expect(74);
+    full.tells(&["no space for the `-shm`", "hint: free disk space"]);
+    check(&database, &[]).expect(0);
+    Outcome::of(tarsy_db(&database).arg("info")).expect(0);
+}
+
+#[apply(test)]
+fn a_write_ahead_log_that_is_larger_than_the_file_is_mentioned() {
+    let database = Database::sqlite().with_schema(Schema::Baseline);
+    database.execute("PRAGMA journal_mode = WAL");
+    let mentioned = |status: &str, bytes: u64| {
+        let checked = check(&database, &[]).expect(0);
+        is_found(&checked, "write-ahead log", status, "is larger than the file");
+        let info = Outcome::of(tarsy_db(&database).args(["info", "--output", "json"])).expect(0).json();
+        assert!(info["wal_bytes"].as_u64().is_some_and(|found| found > bytes), "{info:#}");
+    };
+    let without = check(&database, &[]).expect(0).stdout;
+    assert!(!without.contains("write-ahead log"), "{without}");
+    // A reader of an older state keeps SQLite from a checkpoint.
+    let mut reader = Held::connect(&database);
+    reader.execute("BEGIN; SELECT count(*) FROM alert_sessions");
+    insert_many(&database, 30, 60_000, NOW_US);
+    mentioned("ok", 1 << 20);
+    for _ in 0..6 {
+        database.execute("UPDATE llm_interactions SET conversation = conversation || ' '");
+    }
+    mentioned("warning", 8 << 20);
+    reader.close();
 }
