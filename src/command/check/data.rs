@@ -56,9 +56,6 @@ pub(crate) async fn retention(
     on_overdue: OnOverdue,
 ) -> Finding {
     const NAME: &str = "retention";
-    if !found.tables.contains_key(SESSIONS) {
-        return Finding::skipped(NAME, "no tables yet");
-    }
     match archive::is_archive(connection).await {
         Ok(true) => return Finding::skipped(NAME, "not applicable to an archive"),
         Ok(false) => {}
@@ -66,8 +63,14 @@ pub(crate) async fn retention(
     }
     let policy = match retention.policy(ActiveSessions::Keep, now) {
         Ok(policy) => policy,
-        Err(error) => return Finding::failed(NAME, ExitCode::Configuration, error.to_string()),
+        Err(error) => {
+            let lines = [error.to_string()].into_iter().chain(error.hint()).collect::<Vec<_>>();
+            return Finding::failed(NAME, error.exit_code(), lines);
+        }
     };
+    if !found.tables.contains_key(SESSIONS) {
+        return Finding::skipped(NAME, "no tables yet");
+    }
     let old = match overdue::count(connection, found, &policy, Precision::Exact).await {
         Ok(old) => old,
         Err(error) => return Finding::unanswered(NAME, &error.cause),

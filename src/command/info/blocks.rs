@@ -24,6 +24,7 @@ pub(crate) fn blocks(summary: &InfoSummary, settings: Vec<ShownSetting>) -> Vec<
     }));
     blocks.extend(skipped_line(&summary.skipped).map(Block::Line));
     blocks.extend(unreadable_line(&summary.unreadable).map(Block::Line));
+    blocks.extend(summary.retention_error.iter().cloned().map(Block::Line));
     let rows = settings.into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
     blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "source"], rows: rows.collect() });
     blocks
@@ -131,8 +132,7 @@ fn session_blocks(sessions: &SessionSummary) -> Vec<Block> {
 
 fn would_remove(sessions: &SessionSummary) -> String {
     match &sessions.would_remove {
-        None if sessions.has_retention => "-".to_owned(),
-        None => "unknown: the setting is not valid".to_owned(),
+        None => "-".to_owned(),
         Some(plan) => format!(
             "{}, {mark}{}, {mark}{}; keeps {} because they are open or in use",
             counted(plan.sessions, "session"),

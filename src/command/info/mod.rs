@@ -25,8 +25,9 @@ use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::sqlite_file::larger_wal;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
+use crate::diagnostic::Diagnostic;
 use crate::error::Error;
-use crate::history::retention::policy::{DAYS_BY_DESIGN, DAYS_OF_RELEASES};
+use crate::history::retention::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES};
 use crate::history::retention::selection::Precision;
 use crate::history::space::{self, Space};
 use crate::history::tables::SESSIONS;
@@ -71,6 +72,8 @@ pub(crate) async fn run(
         .reading(async |reading| row_policy::active(reading, &tables_of_tarsy).await)
         .await
         .context((Verb::Read, "the row policies"))?;
+    let retention_error = retention.policy(ActiveSessions::Keep, now).err();
+    let retention_error = retention_error.map(|error| format!("{error}: {}", error.hint().unwrap_or_default()));
     let shown = shown(settings, &retention);
     let summary = InfoSummary {
         database: url.to_string(),
@@ -84,6 +87,7 @@ pub(crate) async fn run(
         tables,
         space: space.map(space_summary),
         sessions,
+        retention_error,
         row_policies,
         skipped: parts.skipped,
         unreadable: parts.unreadable,

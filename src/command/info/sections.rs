@@ -161,11 +161,10 @@ impl Sections<'_> {
             retention.count(reading, found, now, precision).await
         })
         .await?;
-        let policy = retention.policy(ActiveSessions::Keep, now).ok();
-        let has_retention = policy.is_some();
-        let would_remove = match policy {
-            Some(policy) => self.would_remove(policy, found, precision).await?,
-            None => None,
+        let would_remove = match retention.policy(ActiveSessions::Keep, now) {
+            Ok(policy) => self.would_remove(policy, found, precision).await?,
+            // The summary has the error.
+            Err(_) => None,
         };
         let by_status = async |reading: &Transaction| Ok(queries::by_status(reading).await.context(action)?);
         let by_week = async |reading: &Transaction| Ok(queries::by_week(reading).await.context(action)?);
@@ -175,7 +174,6 @@ impl Sections<'_> {
             by_status: self.read("sessions by status", by_status).await?,
             by_week: self.read("sessions by week", by_week).await?,
             retention_days: retention.days(),
-            has_retention,
             retention,
             would_remove,
         })

@@ -26,6 +26,8 @@ pub(crate) struct InfoSummary {
     pub(crate) tables: Vec<TableInfo>,
     pub(crate) space: Option<SpaceSummary>,
     pub(crate) sessions: Option<SessionSummary>,
+    /// Why the retention of the settings cannot be applied, and what to do.
+    pub(crate) retention_error: Option<String>,
     /// The row policies that hide rows from the role: the figures of these tables are incomplete.
     pub(crate) row_policies: Vec<RowPolicies>,
     /// The parts that were cancelled because they took too long.
@@ -95,9 +97,6 @@ pub(crate) struct SessionSummary {
     pub(crate) by_status: Option<Vec<StatusCount>>,
     pub(crate) by_week: Option<Vec<Week>>,
     pub(crate) retention_days: u32,
-    /// Whether the retention is valid.
-    #[serde(skip)]
-    pub(crate) has_retention: bool,
     pub(crate) retention: Retention,
     /// What `prune` would remove; if no retention is set, with the longer of TARSy's defaults. Absent if the retention is
     /// not valid, or counting took too long.

@@ -1,10 +1,11 @@
 //! `prune`: what it does not begin, what ends it with an error, and what can be made one.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::activity::wait_for_lock;
 use crate::support::archive::archive_path;
 use crate::support::cases::each;
+use crate::support::check::is_found;
 use crate::support::history::{NOW, OLD_US, assert_whole, insert_session, session_ids, three_old_sessions};
 use crate::support::process::Held;
 use crate::support::prune::{prune, refuse_to_delete, start_to_prune};
@@ -189,6 +190,26 @@ fn a_retention_that_would_remove_everything_is_a_configuration_error(database: &
     ]))
     .expect(0);
     assert_whole(database, 0);
+}
+
+#[apply(test)]
+fn check_and_info_say_that_the_retention_cannot_be_applied(database: &Database) {
+    let run = |command: &str| {
+        Outcome::of(tarsy_db(database).env("HISTORY_RETENTION_DAYS", "0").args([command, "--output", "json"]))
+    };
+    let error = "`HISTORY_RETENTION_DAYS` is 0, which would remove the whole history";
+    let is_said = |info: &Value| {
+        let said = info["retention_error"].as_str().expect("a text");
+        assert!(said.starts_with(&format!("{error}: set it to 1 or more")), "{said}");
+    };
+    // Also before there is a session.
+    database.create_schema(Schema::Baseline);
+    is_found(&run("check").expect(78), "retention", "failed", error);
+    is_said(&run("info").expect(0).json());
+    database.execute("DROP TABLE mcp_communications; DROP TABLE llm_interactions");
+    database.execute("DROP TABLE stage_executions; DROP TABLE alert_sessions; DROP TABLE alembic_version");
+    is_found(&run("check").expect(78), "retention", "failed", error);
+    is_said(&run("info").expect(0).json());
 }
 
 #[apply(test)]
