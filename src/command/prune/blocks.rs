@@ -62,8 +62,7 @@ impl PruneSummary {
         })
     }
 
-    /// The plan. `max_share` is the share above which a run is refused.
-    pub(crate) fn plan_blocks(&self, max_share: f64) -> Vec<Block> {
+    pub(crate) fn plan_blocks(&self) -> Vec<Block> {
         let Some(plan) = &self.plan else { return Vec::new() };
         let mut rows: Vec<Vec<Field>> =
             plan.tables.iter().map(|table| counted_row(table.table, table.rows, table.bytes, table.is_exact)).collect();
@@ -102,13 +101,7 @@ impl PruneSummary {
             blocks.push(Block::Line(line.to_owned()));
         }
         blocks.extend(self.retention_blocks());
-        if plan.share() > max_share {
-            let (share, limit) = (percentage(plan.share()), percentage(max_share));
-            blocks.push(Block::Line(format!(
-                "a run would be refused: it would remove {share} of all sessions, and `--max-share` allows {limit}"
-            )));
-        }
-        blocks.extend(self.in_the_way.iter().map(|obstacle| Block::Line(format!("a run would fail: {obstacle}"))));
+        blocks.extend(self.in_the_way.iter().map(|obstacle| Block::Line(obstacle.line())));
         blocks.extend(self.no_events_block());
         blocks.extend(self.kept_blocks());
         blocks

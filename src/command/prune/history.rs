@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbErr;
 
 use super::outcome::{RemovalOutcome, confirm_rows, confirm_sessions};
 use super::request::Request;
 use crate::cli::prune::Prune;
 use crate::command::retention::Retention;
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, LOCK_TIMEOUT, PoolLimits, Statements, row};
+use crate::database::connection::{self, Access, LOCK_TIMEOUT, PoolLimits, Statements};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::database::transaction::{SearchPath, Transaction};
@@ -21,25 +21,23 @@ use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::database::writable::require_writable;
 use crate::error::Error;
-use crate::fs::free_space;
 use crate::history::archive::Archive;
 use crate::history::archive::compression::Compression;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::count::{self as orphans, Counted, OrphanCount};
-use crate::history::places::{self, RowIdError};
 use crate::history::removal::batch::DeleteTriggers;
 use crate::history::removal::batch_error::Removed;
 use crate::history::removal::contention::{Activity, Contention};
 use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
-use crate::history::removal::triggers::{self, PathlessFunction, TriggerError};
+use crate::history::removal::triggers;
 use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::selection::{self, Selection};
-use crate::history::tables::{CHATS, SESSIONS, session_tables};
+use crate::history::tables::session_tables;
 use crate::schema::model::Schema;
 use crate::schema::read::schema_and_state;
+use crate::schema::row_policy;
 use crate::schema::state::SchemaState;
-use crate::schema::{privilege, row_policy};
 
 /// How long to wait for another writer of SQLite's file. Meanwhile other sessions wait for the locks held here.
 const SQLITE_LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -120,86 +118,12 @@ pub(crate) struct OpenHistory {
 }
 
 impl OpenHistory {
-    /// Why a removal would fail although the plan succeeded.
-    pub(crate) async fn look_for_obstacles(&self) -> Result<Vec<String>, DbErr> {
-        if self.plan.is_empty() {
-            return Ok(Vec::new());
-        }
-        match &self.url {
-            DatabaseUrl::Sqlite(location) => {
-                let tables = self.tables_without_rowid().await?;
-                let obstacles = file_obstacle(location.path.as_deref()).into_iter();
-                Ok(obstacles.chain(tables.iter().map(|table| places::without_rowid(table))).collect())
-            }
-            DatabaseUrl::Postgresql(_) => self.look_for_server_obstacles().await,
-        }
-    }
-
-    /// Makes sure that no function of the operator's, as that of a trigger, would be called without a search path.
-    pub(crate) async fn refuse_pathless_functions(&self) -> Result<(), Error> {
-        let functions = self.pathless_functions().await.context((Verb::List, "the triggers"))?;
-        if functions.is_empty() {
-            return Ok(());
-        }
-        let namespace = self.connection.namespace().await.context((Verb::List, "the triggers"))?;
-        Err(TriggerError { functions, path: namespace.path().to_vec() }.into())
-    }
-
-    /// Makes sure that orphans can be found again by their places.
-    pub(crate) async fn refuse_tables_without_rowid(&self) -> Result<(), Error> {
-        let tables = self.tables_without_rowid().await.context((Verb::Find, "orphans"))?;
-        if tables.is_empty() { Ok(()) } else { Err(RowIdError(tables).into()) }
-    }
-
-    /// The tables, if orphans are removed from a SQLite file.
-    async fn tables_without_rowid(&self) -> Result<Vec<String>, DbErr> {
-        if self.plan.orphans.is_empty() || self.connection.backend() != DbBackend::Sqlite {
-            return Ok(Vec::new());
-        }
-        let mut tables = self.connection.reading(async |reading| places::tables_without_rowid(reading).await).await?;
-        tables.retain(|table| orphans::are_searched_in(&self.schema, table));
-        Ok(tables)
-    }
-
     /// Determines whether triggers fire when rows are deleted.
     pub(crate) async fn look_for_triggers(&mut self) -> Result<(), DbErr> {
         let tables: Vec<_> = session_tables().chain(self.events.map(|_| EVENTS)).collect();
         let look = async |reading: &Transaction| triggers::on_delete(reading, &tables).await;
         self.triggers = self.connection.reading(look).await?;
         Ok(())
-    }
-
-    async fn pathless_functions(&self) -> Result<Vec<PathlessFunction>, DbErr> {
-        if matches!(self.url, DatabaseUrl::Sqlite(_)) {
-            return Ok(Vec::new());
-        }
-        let has_sessions = self.selection.policy.is_about_sessions() || !self.plan.orphans.is_empty();
-        let tables = session_tables().filter(|_| has_sessions).chain(self.events.map(|_| EVENTS));
-        let reading = self.connection.begin_reading(SearchPath::Empty, "").await?;
-        let functions = triggers::pathless(&reading, &tables.collect::<Vec<_>>()).await;
-        reading.rollback().await.ok();
-        functions
-    }
-
-    async fn look_for_server_obstacles(&self) -> Result<Vec<String>, DbErr> {
-        let mut removed: Vec<_> = session_tables().filter(|table| self.schema.tables.contains_key(*table)).collect();
-        removed.extend(self.events.map(|_| EVENTS));
-        // Each batch locks rows of these tables, which needs UPDATE.
-        let mut locked = vec![SESSIONS, CHATS];
-        locked.extend(self.events.map(|_| EVENTS));
-        locked.extend(self.plan.orphans.iter().map(|orphans| orphans.reference.child));
-        let mut lacking =
-            self.connection.reading(async |reading| privilege::lacking(reading, &locked, &["UPDATE"]).await).await?;
-        lacking.extend(
-            self.connection.reading(async |reading| privilege::lacking(reading, &removed, &["DELETE"]).await).await?,
-        );
-        let mut obstacles: Vec<_> = lacking.iter().map(|lacking| format!("the role lacks {lacking}")).collect();
-        obstacles.extend(self.pathless_functions().await?.iter().map(ToString::to_string));
-        let sql = "SELECT current_setting('transaction_read_only')::bool AS is_read_only";
-        if self.connection.reading(async |reading| row(reading, sql).await).await?.try_get("", "is_read_only")? {
-            obstacles.push("transactions are read-only: a standby, or `default_transaction_read_only`".to_owned());
-        }
-        Ok(obstacles)
     }
 
     /// Whether a batch that began during this activity may go on: one that began alone is long, and gives way to a program
@@ -344,11 +268,6 @@ impl OpenHistory {
 /// Keeps SQLite's files open until the process ends: closing them would drop the locks of a running transaction.
 fn keep_files_open(contention: Contention, prune_lock: Option<PruneLock>) {
     std::mem::forget((contention, prune_lock));
-}
-
-fn file_obstacle(path: Option<&Path>) -> Option<String> {
-    let is_in_the_way = path.is_some_and(|path| !free_space::may_be_written(path));
-    is_in_the_way.then(|| "this user cannot write to the file and its directory".to_owned())
 }
 
 /// Begins the transaction that reads the rows for the plan.

@@ -12,6 +12,7 @@
 //! | [`summary`] | the same as JSON |
 //! | [`prepare`] | plans the removal |
 //! | [`kept_file`] | the file with all sessions that are kept |
+//! | [`obstacle`] | what would make a run fail although its plan succeeded |
 //! | [`history`] | the open database, and what is planned |
 //! | [`request`] | the flags and the settings, resolved |
 //! | [`bounds`] | the limits of each part of a run |
@@ -23,6 +24,7 @@ mod blocks;
 mod bounds;
 mod history;
 mod kept_file;
+mod obstacle;
 mod outcome;
 mod prepare;
 mod question;

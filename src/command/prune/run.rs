@@ -133,9 +133,9 @@ impl PruneRun<'_> {
             self.bounds.over((Verb::Write, "the list of kept sessions"), write).await?;
         }
         let action = (Verb::Check, "the privileges of the role");
-        let obstacles = async { Ok(self.history.look_for_obstacles().await.context(action)?) };
-        self.summary.in_the_way = self.bounds.over(action, obstacles).await?;
-        Ok((self.summary.plan_blocks(self.arguments.max_share), Ending::default()))
+        let obstacles = async { Ok(self.history.look_for_obstacles(self.arguments.max_share).await.context(action)?) };
+        self.summary.add_obstacles(self.bounds.over(action, obstacles).await?);
+        Ok((self.summary.plan_blocks(), Ending::default()))
     }
 
     async fn nothing(&mut self) -> Result<(Vec<Block>, Ending), Error> {

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::obstacle::Obstacle;
 use super::outcome::{FailedSession, RemovalOutcome, Stop};
 use super::request::cutoff;
 use crate::command::retention::Retention;
 use crate::database::url::DatabaseUrl;
+use crate::exit_code::ExitCode;
 use crate::history::events::{EVENTS, EventPolicy};
 use crate::history::removal::batch_error::Removed;
 use crate::history::retention::plan::RetentionPlan;
@@ -34,7 +36,9 @@ pub(crate) struct PruneSummary {
     /// The share of all sessions that would be removed; 1 is all.
     share: Option<f64>,
     /// Why a run would fail; of a dry run only.
-    pub(crate) in_the_way: Vec<String>,
+    pub(crate) in_the_way: Vec<Obstacle>,
+    /// The exit code that a run would have for the first of these reasons.
+    run_exit_code: Option<ExitCode>,
     pub(super) removed: Option<RemovedSummary>,
     /// Sessions that started before the cutoff and still exist.
     pub(crate) remaining_sessions: Option<u64>,
@@ -125,6 +129,7 @@ impl PruneSummary {
             plan: None,
             share: None,
             in_the_way: Vec::new(),
+            run_exit_code: None,
             removed: None,
             remaining_sessions: None,
             stuck: Vec::new(),
@@ -152,6 +157,12 @@ impl PruneSummary {
     pub(crate) fn plan(&mut self, plan: &RetentionPlan) {
         self.share = Some(plan.share());
         self.plan = Some(plan.clone());
+    }
+
+    /// Records why a run would fail.
+    pub(crate) fn add_obstacles(&mut self, obstacles: Vec<Obstacle>) {
+        self.run_exit_code = obstacles.first().map(|obstacle| obstacle.exit_code);
+        self.in_the_way = obstacles;
     }
 
     /// Records what was done.

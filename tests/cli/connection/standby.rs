@@ -72,7 +72,7 @@ fn commands_that_write_to_a_standby_are_69_and_the_others_work() {
     let fix = run(&database, &["check", "--fix", "--output", "json"]).expect(69);
     is_found(&fix, "repairs", "failed", STANDBY);
     let planned = run(&database, &["prune", "--now", NOW, "--dry-run"]).expect(0).stdout;
-    assert!(planned.contains("a run would fail: transactions are read-only: a standby"), "{planned}");
+    assert!(planned.contains("a run would fail (exit code 69): transactions are read-only: a standby"), "{planned}");
     let source = Database::sqlite().with_schema(Schema::Baseline);
     let refused = Outcome::of(&mut migrate(&source, &database));
     assert!(refused.stderr.contains("the server is a standby"), "{}", refused.stderr);

@@ -1,5 +1,7 @@
 //! `prune --dry-run` and the limits of a run: the plan is shown, and too large a share is refused.
 
+use serde_json::json;
+
 use crate::support::cases::each;
 use crate::support::history::{DAY_US, NOW, NOW_US, OLD_US, contents, insert_many, insert_session, session_ids};
 use crate::support::revision::init_to;
@@ -78,9 +80,12 @@ fn more_than_half_of_the_sessions_is_refused_unless_it_is_allowed(database: &Dat
     assert!(planned["share"].as_f64().is_some_and(|share| (share - 2.0 / 3.0).abs() < 1e-9), "{planned:#}");
     let shown = Outcome::of(tarsy_db(database).args(["prune", "--now", NOW, "--dry-run"])).expect(0).stdout;
     assert!(
-        shown.contains("a run would be refused: it would remove 66.7 % of all sessions, and `--max-share` allows 50 %"),
+        shown.contains("a run would be refused (exit code 7): it would remove 66.7 % of all sessions, and `--max-share` allows 50 %"),
         "{shown}"
     );
+    assert_eq!(planned["run_exit_code"], 7);
+    let allowed = prune(database, &["--dry-run", "--max-share", "67%"]).expect(0).json();
+    assert_eq!((&allowed["in_the_way"], &allowed["run_exit_code"]), (&json!([]), &json!(null)));
     each([[].as_slice(), &["--max-share", "66%"], &["--max-share", "0%"], &["--max-share", "0"]], |limit| {
         let refused = prune(database, &[&["--yes"], limit].concat()).expect(7);
         assert_eq!(refused.json()["error"]["exit_code"], 7);
@@ -165,6 +170,7 @@ fn a_dry_run_tells_what_the_role_lacks() {
         command.args(["prune", "--now", NOW, "--dry-run", "--output", "json"]);
         let planned = Outcome::of(command.args(arguments)).expect(0).json();
         let told = planned["in_the_way"].as_array().expect("a list").iter();
+        assert_eq!(planned["run_exit_code"].is_null(), told.len() == 0, "{planned:#}");
         told.map(|obstacle| obstacle.as_str().expect("a text").to_owned()).collect::<Vec<_>>()
     };
     let grant = |rights: &str| database.execute(&format!("GRANT {rights} TO {}", role.name));
