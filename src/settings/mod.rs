@@ -30,6 +30,7 @@ mod service_file;
 mod setting;
 mod warnings;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use migration::{Revision, UnknownRevision};
@@ -75,6 +76,8 @@ pub struct Settings {
     pub schema_target: Setting<Revision>,
     /// The PostgreSQL connection pool.
     pub pool: PoolSettings,
+    /// The settings file that `--config` names.
+    pub config: Option<PathBuf>,
     /// Warnings about settings that are ignored or ambiguous.
     pub warnings: Vec<String>,
 }
@@ -165,6 +168,7 @@ impl Settings {
             pooled: None,
             parts,
             require_tls,
+            config: flags.config.clone(),
             warnings,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, DAYS_BY_DESIGN)?,

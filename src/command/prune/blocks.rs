@@ -96,9 +96,10 @@ impl PruneSummary {
             blocks.push(Block::Table { title: "rows that would be removed", header, rows });
         }
         if !plan.is_interrupted && !plan.is_exact() {
-            let line = "~ is an estimate from about 1,000 of the sessions; `tarsy-db prune --dry-run --exact` counts \
-                        every row";
-            blocks.push(Block::Line(line.to_owned()));
+            let next = &self.dry_run_command;
+            blocks.push(Block::Line(format!(
+                "~ is an estimate from about 1,000 of the sessions; `{next} --exact` counts every row"
+            )));
         }
         blocks.extend(self.retention_blocks());
         blocks.extend(self.in_the_way.iter().map(|obstacle| Block::Line(obstacle.line())));
@@ -126,8 +127,10 @@ impl PruneSummary {
         if kept_counts.total() > kept.len() as u64 {
             let reasons = kept_counts.by_reason().map(|(reason, sessions)| format!("{} {reason}", number(sessions)));
             let (total, reasons) = (number(kept_counts.total()), reasons.collect::<Vec<_>>().join("; "));
-            let next = "`tarsy-db prune --dry-run --kept-file FILE` writes all of them to a file";
-            blocks.push(Block::Line(format!("these are the first of {total} that are kept: {reasons}; {next}")));
+            let next = &self.dry_run_command;
+            blocks.push(Block::Line(format!(
+                "these are the first of {total} that are kept: {reasons}; `{next} --kept-file FILE` writes all of them to a file"
+            )));
         }
         blocks
     }
@@ -139,8 +142,9 @@ impl PruneSummary {
                 let kept = remaining.filter(|remaining| *remaining > 0)?;
                 format!(
                     "sessions from before the cutoff that were kept, because they are open, in use, or needed by other \
-                     sessions: {}; `tarsy-db prune --dry-run` lists them",
-                    number(kept)
+                     sessions: {}; `{}` lists them",
+                    number(kept),
+                    self.dry_run_command
                 )
             }
             (None, remaining) => {
@@ -198,7 +202,7 @@ impl PruneSummary {
                     "these counts are not certain: the connection was lost, and the database could not be reached again"
                 }
             };
-            blocks.push(Block::Line(format!("{what}; `tarsy-db prune --dry-run` shows what is left")));
+            blocks.push(Block::Line(format!("{what}; `{}` shows what is left", self.dry_run_command)));
         }
         blocks.extend(self.retention_blocks());
         blocks.extend(self.remaining_block(removed, plan));

@@ -10,6 +10,7 @@
 //! | [`removal`] | the state of a running removal: limits, progress, pauses |
 //! | [`blocks`] | what would be done or was done, as text |
 //! | [`summary`] | the same as JSON |
+//! | [`next_command`] | the dry run that a report recommends |
 //! | [`prepare`] | plans the removal |
 //! | [`kept_file`] | the file with all sessions that are kept |
 //! | [`obstacle`] | what would make a run fail although its plan succeeded |
@@ -24,6 +25,7 @@ mod blocks;
 mod bounds;
 mod history;
 mod kept_file;
+mod next_command;
 mod obstacle;
 mod outcome;
 mod prepare;

@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 
 use super::bounds::Bounds;
 use super::history::{BEGIN_TO_PLAN, OpenHistory, every_row};
-use super::kept_file;
 use super::outcome::{Ending, OnRemaining, RemovalOutcome, Stop};
 use super::prepare::prepare;
 use super::question::confirm;
 use super::removal::{Removal, RunLimits};
 use super::request::Request;
 use super::summary::{FreedSummary, PruneSummary};
+use super::{kept_file, next_command};
 use crate::cli::prune::Prune;
 use crate::command::context::Context;
 use crate::database::failure::{ResultExt, Verb};
@@ -83,7 +83,9 @@ pub(crate) async fn prune(
     let bounds = Bounds { interrupt, watch, deadline };
     let prepared = interrupt.or(prepare(&request, started, &bounds)).await??;
     // From here on the URL is shown with the host that was reached.
-    let summary = PruneSummary::new(url, &request.policy, request.event_policy.as_ref(), arguments.dry_run);
+    let dry_run_command = next_command::dry_run(arguments, settings);
+    let events = request.event_policy.as_ref();
+    let summary = PruneSummary::new(url, &request.policy, events, arguments.dry_run, dry_run_command);
     let Some(history) = prepared else {
         *metrics = None;
         return Ok(left_to_another(url, summary));

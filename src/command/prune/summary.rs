@@ -29,6 +29,9 @@ pub(crate) struct PruneSummary {
     /// `None` without `--events`.
     pub(super) event_cutoff: Option<String>,
     dry_run: bool,
+    /// The dry run that the report recommends.
+    #[serde(skip)]
+    pub(super) dry_run_command: String,
     /// Why nothing was done.
     pub(crate) skipped: Option<&'static str>,
     /// `None` if another `prune` is running.
@@ -118,6 +121,7 @@ impl PruneSummary {
         policy: &RetentionPolicy,
         events: Option<&EventPolicy>,
         dry_run: bool,
+        dry_run_command: String,
     ) -> Self {
         Self {
             database: database.to_string(),
@@ -125,6 +129,7 @@ impl PruneSummary {
             retention: None,
             event_cutoff: events.map(|policy| cutoff(policy.cutoff.timestamp_micros())),
             dry_run,
+            dry_run_command,
             skipped: None,
             plan: None,
             share: None,

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use assert_cmd::Command;
 use serde_json::Value;
 
 use crate::support::history::{DAY_US, NOW, NOW_US, OLD_US, insert_many, insert_session};
@@ -119,6 +120,28 @@ fn of_many_sessions_that_are_kept_the_first_are_listed_and_a_file_has_all(databa
     let mut command = tarsy_db(database);
     let shown = Outcome::of(command.args(["prune", "--now", NOW, "--dry-run"])).expect(0).stdout;
     assert!(shown.contains("these are the first of 25 that are kept: 25 not in a terminal status;"), "{shown}");
+}
+
+#[apply(test)]
+fn the_command_that_a_report_recommends_is_about_the_same_sessions(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    for number in 0..25 {
+        insert_session(database, &format!("active-{number:02}"), "in_progress", Some(OLD_US + number));
+    }
+    insert_session(database, "other", "in_progress", Some(OLD_US));
+    insert_session(database, "old", "completed", Some(OLD_US));
+    database.execute("UPDATE alert_sessions SET alert_type = 'it''s' WHERE session_id <> 'other'");
+    let arguments =
+        ["prune", "--now", NOW, "--older-than", "36h", "--alert-type", "it's", "--max-share", "100%", "--yes"];
+    let shown = Outcome::of(tarsy_db(database).args(arguments)).expect(0).stdout;
+    let (_, recommended) = shown.split_once("25 not in a terminal status; `").expect("the recommendation");
+    let (recommended, _) = recommended.split_once("` writes all of them").expect("the recommendation");
+    let pasted = recommended.replacen("tarsy-db", env!("CARGO_BIN_EXE_tarsy-db"), 1).replace("FILE", "kept.jsonl");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &pasted]).env_clear().env("DATABASE_URL", database.url()).current_dir(database.directory());
+    Outcome::of(&mut shell).expect(0);
+    let lines = fs::read_to_string(database.directory().join("kept.jsonl")).expect("the file");
+    assert_eq!(lines.lines().count(), 25);
 }
 
 #[apply(test)]
