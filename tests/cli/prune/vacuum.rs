@@ -6,6 +6,7 @@ use crate::support::archive::archive_path;
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, OLD_US, contents, insert_many, insert_session};
 use crate::support::prune::{prune, refuse_to_delete};
+use crate::support::small_disk::SmallDisk;
 use crate::support::{Database, Schema, apply, test};
 
 /// 300 sessions of which all but the newest go; the oldest are at the beginning of the tables.
@@ -74,6 +75,18 @@ fn space_is_given_back_also_where_nothing_is_to_be_removed(database: &Database) 
     assert_eq!(vacuumed["removed"], Value::Null);
     let part = part(&vacuumed, if database.is_sqlite() { "file" } else { "llm_interactions" });
     assert!(part["bytes_after"].as_u64() < part["bytes_before"].as_u64(), "{vacuumed:#}");
+}
+
+#[apply(test)]
+fn a_vacuum_that_fails_behind_a_removal_does_not_say_that_nothing_was_changed() {
+    let disk = SmallDisk::mount(40);
+    let database = Database::sqlite_in(disk.path());
+    with_history(&database);
+    disk.fill(3 * 1024);
+    let failed = prune(&database, &["--yes", "--vacuum", "--before", "2025-10-04T02:30:00Z"]).expect(74);
+    assert!(failed.json()["removed"]["sessions"].as_u64().is_some_and(|removed| removed >= 100), "{}", failed.stdout);
+    failed.tells(&["error: cannot vacuum the file", "it needs about", "hint: free disk space"]);
+    assert!(!failed.stderr.contains("nothing was"), "{}", failed.stderr);
 }
 
 #[apply(test)]
