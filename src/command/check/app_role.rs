@@ -1,5 +1,7 @@
 //! The check of the role of TARSy's backend, if another one owns the tables.
 
+use serde_json::json;
+
 use super::finding::Finding;
 use crate::database::transaction::Transaction;
 use crate::exit_code::ExitCode;
@@ -13,7 +15,10 @@ const NAME: &str = "backend role";
 pub(super) async fn app_role(reading: &Transaction, state: &SchemaState, role: &str) -> Finding {
     let facts = match app_role::facts(reading, role).await {
         Ok(Some(facts)) => facts,
-        Ok(None) => return Finding::failed(NAME, ExitCode::Configuration, format!("there is no role `{role}`")),
+        Ok(None) => {
+            let missing = Finding::failed(NAME, ExitCode::Configuration, format!("there is no role `{role}`"));
+            return missing.because("role_missing").with(json!({ "role": role }));
+        }
         Err(error) => return Finding::unanswered(NAME, &error.into()),
     };
     if state.is_empty() {
@@ -25,6 +30,7 @@ pub(super) async fn app_role(reading: &Transaction, state: &SchemaState, role: &
 fn judged(role: &str, facts: &RoleFacts, changes: &[RoleChange]) -> Finding {
     let needed = changes.iter().filter(|change| change.purpose == Purpose::Needed);
     let needed: Vec<_> = needed.map(|change| format!("{};", change.statement)).collect();
+    let data = json!({ "role": role, "statements": needed });
     let unusable: Vec<_> = [facts.no_login(role), facts.hidden_rows(role)].into_iter().flatten().collect();
     let can = match unusable.is_empty() {
         true => "can read and write all tables",
@@ -37,7 +43,8 @@ fn judged(role: &str, facts: &RoleFacts, changes: &[RoleChange]) -> Finding {
     if !needed.is_empty() {
         let title = format!("`{role}` lacks what TARSy's backend needs; `tarsy-db init --app-role` grants it, or run");
         let lines = std::iter::once(title).chain(needed).chain(worries);
-        return Finding::failed(NAME, ExitCode::Privilege, lines.collect::<Vec<_>>());
+        let finding = Finding::failed(NAME, ExitCode::Privilege, lines.collect::<Vec<_>>());
+        return finding.because("privileges_missing").with(data);
     }
     let mut lines = vec![format!("`{role}` {can}")];
     lines.extend(facts.ownership(role));
@@ -47,7 +54,7 @@ fn judged(role: &str, facts: &RoleFacts, changes: &[RoleChange]) -> Finding {
         (true, _) => Status::Note,
     };
     lines.extend(worries);
-    Finding::new(NAME, status, lines)
+    Finding::new(NAME, status, lines).with(data)
 }
 
 #[cfg(test)]

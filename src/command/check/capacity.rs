@@ -1,6 +1,7 @@
 //! How many backends a PostgreSQL server has connections for.
 
 use sea_orm::DbErr;
+use serde_json::json;
 
 use super::finding::Finding;
 use crate::database::connection::row;
@@ -63,10 +64,15 @@ async fn connections(reading: &Transaction) -> Result<Connections, DbErr> {
 
 fn judge(connections: Connections, of_backend: Option<u32>) -> Finding {
     let (free, why) = free(connections);
+    let data = |replicas: Option<i64>| {
+        let Connections { of_server, reserved, used, .. } = connections;
+        json!({ "free": free, "of_replica": of_backend, "replicas": replicas, "max_connections": of_server,
+                "reserved": reserved, "used": used })
+    };
     let Some(of_backend) = of_backend else {
         let lines =
             vec!["the pool of a backend replica has no limit".to_owned(), format!("{free} more connections"), why];
-        return Finding::new(NAME, Status::Note, lines);
+        return Finding::new(NAME, Status::Note, lines).because("pool_without_limit").with(data(None));
     };
     let replicas = free / i64::from(of_backend).max(1);
     let (status, room) = match replicas {
@@ -75,7 +81,8 @@ fn judge(connections: Connections, of_backend: Option<u32>) -> Finding {
     };
     let connections = if of_backend == 1 { "1 connection".to_owned() } else { format!("{of_backend} connections") };
     let lines = vec![format!("each backend replica may open {connections}"), room, why];
-    Finding::new(NAME, status, lines)
+    let finding = Finding::new(NAME, status, lines).with(data(Some(replicas)));
+    if replicas == 0 { finding.because("no_room_for_replica") } else { finding }
 }
 
 /// How many connections are free, and the limit that allows the fewest.

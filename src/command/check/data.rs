@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, DbErr};
+use serde_json::json;
 
 use super::finding::Finding;
 use super::mode::{Depth, OnOverdue};
@@ -10,7 +11,7 @@ use crate::database::connection::rows;
 use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::format::number;
+use crate::format::{self, number};
 use crate::history::archive;
 use crate::history::overdue::{self, OldSessions};
 use crate::history::retention::policy::ActiveSessions;
@@ -43,7 +44,8 @@ fn damage(name: &'static str, pragma: &str, lines: Vec<String>) -> Finding {
     if lines == ["ok"] {
         Finding::ok(name, format!("{pragma} found no damage"))
     } else {
-        Finding::failed(name, ExitCode::Drift, diff::first_of(lines))
+        let data = json!({ "pragma": pragma, "findings": lines });
+        Finding::failed(name, ExitCode::Drift, diff::first_of(lines)).because("damage").with(data)
     }
 }
 
@@ -65,7 +67,7 @@ pub(crate) async fn retention(
         Ok(policy) => policy,
         Err(error) => {
             let lines = [error.to_string()].into_iter().chain(error.hint()).collect::<Vec<_>>();
-            return Finding::failed(NAME, error.exit_code(), lines);
+            return Finding::failed(NAME, error.exit_code(), lines).because("retention_invalid");
         }
     };
     if !found.tables.contains_key(SESSIONS) {
@@ -87,12 +89,18 @@ fn old_sessions(name: &'static str, old: &OldSessions, retention: &Retention, on
     let is_overdue = old.overdue > 0;
     let removable = if is_overdue { Some(overdue_line(old, days)) } else { removable_line(old, retention) };
     let lines: Vec<_> = retention.lines().into_iter().chain(removable).chain(kept_line(old, days)).collect();
-    match (is_overdue, on_overdue) {
-        (true, OnOverdue::Fail) => Finding::failed(name, ExitCode::Remaining, lines),
-        (true, OnOverdue::Warn) => Finding::new(name, Status::Warning, lines),
+    let data = json!({
+        "retention_days": days, "is_set": retention.is_chosen(), "overdue_sessions": old.overdue,
+        "removable_sessions": old.removable, "kept_sessions": old.kept, "oldest_us": old.oldest_us,
+        "oldest": old.oldest_us.and_then(format::exact_time),
+    });
+    let finding = match (is_overdue, on_overdue) {
+        (true, OnOverdue::Fail) => Finding::failed(name, ExitCode::Remaining, lines).because("sessions_overdue"),
+        (true, OnOverdue::Warn) => Finding::new(name, Status::Warning, lines).because("sessions_overdue"),
         (false, _) if lines.is_empty() => Finding::ok(name, format!("no session is older than {days} days")),
         (false, _) => Finding::new(name, Status::Note, lines),
-    }
+    };
+    finding.with(data)
 }
 
 fn overdue_line(old: &OldSessions, days: u32) -> String {

@@ -1,6 +1,7 @@
 //! The result of a check.
 
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::exit_code::ExitCode;
@@ -11,13 +12,29 @@ use crate::output::Status;
 pub(crate) struct Finding {
     pub(crate) name: &'static str,
     pub(crate) status: Status,
+    /// The same in the words of monitoring systems.
+    severity: Severity,
+    /// What was found, for programs: the status, or a word that names the one reason for it.
+    code: &'static str,
     pub(crate) detail: Detail,
+    /// The figures and names of the detail; its fields depend on the check.
+    data: Value,
     /// The exit code of a failure.
     #[serde(skip)]
     pub(crate) exit_code: ExitCode,
     /// Whether a query was cancelled because it took too long.
     #[serde(skip)]
     pub(crate) is_given_up: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Severity {
+    None,
+    Info,
+    Warning,
+    Error,
+    Unknown,
 }
 
 /// One line or several.
@@ -50,7 +67,27 @@ impl Serialize for Detail {
 
 impl Finding {
     pub(crate) fn new(name: &'static str, status: Status, detail: impl Into<Detail>) -> Self {
-        Self { name, status, detail: detail.into(), exit_code: ExitCode::Done, is_given_up: false }
+        let (severity, code) = match status {
+            Status::Ok => (Severity::None, "ok"),
+            Status::Note => (Severity::Info, "note"),
+            Status::Warning => (Severity::Warning, "warning"),
+            Status::Failed => (Severity::Error, "failed"),
+            Status::Skipped => (Severity::Unknown, "skipped"),
+        };
+        let (exit_code, data) = (ExitCode::Done, Value::Null);
+        Self { name, status, severity, code, detail: detail.into(), data, exit_code, is_given_up: false }
+    }
+
+    /// The same with a code of its own.
+    #[must_use]
+    pub(crate) fn because(self, code: &'static str) -> Self {
+        Self { code, ..self }
+    }
+
+    /// The same with figures and names.
+    #[must_use]
+    pub(crate) fn with(self, data: Value) -> Self {
+        Self { data, ..self }
     }
 
     pub(crate) fn ok(name: &'static str, detail: impl Into<Detail>) -> Self {
@@ -69,14 +106,24 @@ impl Finding {
     pub(crate) fn unanswered(name: &'static str, cause: &DatabaseCause) -> Self {
         match cause.class {
             // A missing privilege is no fault of the database.
-            ErrorClass::Privilege | ErrorClass::FilePermission => Self::skipped(name, format!("no privilege: {cause}")),
+            ErrorClass::Privilege | ErrorClass::FilePermission => {
+                Self::skipped(name, format!("no privilege: {cause}")).because("no_privilege")
+            }
             // The check of the row policies reports them as a failure.
-            ErrorClass::RowPolicy => Self::skipped(name, format!("a row policy hides rows: {cause}")),
+            ErrorClass::RowPolicy => {
+                Self::skipped(name, format!("a row policy hides rows: {cause}")).because("rows_hidden")
+            }
             class => Self {
                 is_given_up: class == ErrorClass::TimedOut,
-                ..Self::failed(name, class.exit_code(), cause.to_string())
+                ..Self::failed(name, class.exit_code(), cause.to_string()).unanswered_by(class)
             },
         }
+    }
+
+    /// The same with the class of the database's error.
+    #[must_use]
+    pub(crate) fn unanswered_by(self, class: ErrorClass) -> Self {
+        self.because("unanswered").with(json!({ "class": class }))
     }
 
     /// Evaluates with `judge` what was read, if the query succeeded.
@@ -113,6 +160,22 @@ mod tests {
         assert_eq!(exit_code(&[ok(), failed(ExitCode::Pending)]), ExitCode::Pending);
         let all = [failed(ExitCode::Pending), ok(), failed(ExitCode::Drift), failed(ExitCode::Remaining)];
         assert_eq!(exit_code(&all), ExitCode::Drift);
+    }
+
+    #[test]
+    fn the_document_has_a_code_a_severity_and_data() {
+        let plain = json!(Finding::ok("name", "detail"));
+        let expected = json!({ "name": "name", "status": "ok", "severity": "none", "code": "ok", "detail": "detail",
+                               "data": null });
+        assert_eq!(plain, expected);
+        let told =
+            json!(Finding::failed("name", ExitCode::Drift, "detail").because("damage").with(json!({ "rows": 1 })));
+        assert_eq!(
+            (&told["severity"], &told["code"], &told["data"]["rows"]),
+            (&json!("error"), &json!("damage"), &json!(1))
+        );
+        let unanswered = json!(Finding::unanswered("name", &DatabaseCause::new(ErrorClass::Busy, "no")));
+        assert_eq!(unanswered["data"], json!({ "class": "busy" }));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::finding::Finding;
 use super::schema::closest;
 use crate::database::connection::{Connection, LOCK_TIMEOUT};
@@ -110,10 +112,12 @@ fn repaired(results: &[Result<String, DatabaseError>]) -> Finding {
         Err(error) => format!("{error}: {}", error.cause),
     });
     let lines: Vec<_> = lines.collect();
+    let done: Vec<_> = results.iter().flatten().collect();
+    let data = json!({ "done": done, "failed": results.len() - done.len() });
     match results.iter().find_map(|result| result.as_ref().err()) {
-        Some(first) => Finding::failed(NAME, exit_code(first), lines),
+        Some(first) => Finding::failed(NAME, exit_code(first), lines).because("repair_failed").with(data),
         None if lines.is_empty() => Finding::ok(NAME, "nothing to repair"),
-        None => Finding::new(NAME, Status::Note, lines),
+        None => Finding::new(NAME, Status::Note, lines).because("repaired").with(data),
     }
 }
 

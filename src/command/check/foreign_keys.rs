@@ -2,6 +2,7 @@
 
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+use serde_json::json;
 
 use super::finding::Finding;
 use super::mode::Depth;
@@ -77,7 +78,14 @@ fn lost_rows(Orphans { of_tarsy, others, unchecked }: &Orphans) -> Finding {
         lines.push(next.to_owned());
     }
     lines.extend(diff::first_of(unchecked.clone()));
-    Finding::failed(NAME, ExitCode::Drift, lines)
+    let references: Vec<_> = of_tarsy
+        .iter()
+        .map(|OrphanCount { reference, rows }| {
+            json!({ "table": reference.child, "column": reference.column, "parent": reference.parent, "rows": rows })
+        })
+        .collect();
+    let data = json!({ "orphans": references, "others": others });
+    Finding::failed(NAME, ExitCode::Drift, lines).because("orphans").with(data)
 }
 
 /// What PostgreSQL's constraints enforce.
@@ -86,7 +94,8 @@ fn vouched_for(found: &Schema) -> Finding {
     let unproven: Vec<_> =
         unproven.map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", "))).collect();
     if !unproven.is_empty() {
-        return Finding::failed(NAME, ExitCode::Drift, diff::first_of(unproven));
+        let data = json!({ "keys": unproven });
+        return Finding::failed(NAME, ExitCode::Drift, diff::first_of(unproven)).because("not_valid").with(data);
     }
     let unguarded = REFERENCES.iter().filter(|reference| reference.is_in(found) && !is_enforced(reference, found));
     let unguarded: Vec<_> = unguarded
@@ -97,7 +106,8 @@ fn vouched_for(found: &Schema) -> Finding {
     if unguarded.is_empty() {
         Finding::ok(NAME, "enforced by the server (`--deep` also checks every row)")
     } else {
-        Finding::new(NAME, Status::Note, diff::first_of(unguarded))
+        let data = json!({ "keys": unguarded });
+        Finding::new(NAME, Status::Note, diff::first_of(unguarded)).because("not_enforced").with(data)
     }
 }
 

@@ -92,7 +92,8 @@ pub(crate) async fn run(
         Ok((connection, answered)) => (checks(arguments, settings, now, &connection, answered, writable).await, None),
         Err(error) => {
             let code = error.exit_code();
-            (vec![Finding::failed("connection", code, error.cause.described())], Some(Error::Connect(error)))
+            let failed = Finding::failed("connection", code, error.cause.described()).unanswered_by(error.cause.class);
+            (vec![failed], Some(Error::Connect(error)))
         }
     };
     Ok(Report { error, ..report(url, checks) })
@@ -148,7 +149,8 @@ async fn checks(
     let (state, found) = match read_schema(&reader).await {
         Ok(read) => read,
         Err(cause) => {
-            checks.push(Finding::failed("revision", cause.class.exit_code(), cause.described()));
+            let failed = Finding::failed("revision", cause.class.exit_code(), cause.described());
+            checks.push(failed.unanswered_by(cause.class));
             return checks;
         }
     };
@@ -201,7 +203,8 @@ async fn look(
     match reader.limit() {
         Some(limit) if finding.is_given_up => {
             let limit = format::duration(limit);
-            Finding::skipped(name, format!("cancelled after {limit}; `tarsy-db check --deep` has no time limit"))
+            let detail = format!("cancelled after {limit}; `tarsy-db check --deep` has no time limit");
+            Finding::skipped(name, detail).because("timed_out")
         }
         _ => finding,
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use migration::Revision;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use serde::Serialize;
+use serde_json::json;
 
 use super::finding::Finding;
 use super::mode::Depth;
@@ -41,17 +43,27 @@ fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
     let nearly: Vec<_> =
         sequences.iter().filter(|sequence| sequence.is_nearly_exhausted()).map(almost_without).collect();
     let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
-    if !faults.is_empty() {
-        Finding::failed(name, ExitCode::Drift, diff::first_of(faults))
+    let has_exhausted = sequences.iter().any(Sequence::is_exhausted);
+    let finding = if !faults.is_empty() {
+        let code = if has_exhausted { "sequence_exhausted" } else { "sequence_behind" };
+        Finding::failed(name, ExitCode::Drift, diff::first_of(faults)).because(code)
     } else if !nearly.is_empty() {
-        Finding::new(name, Status::Warning, diff::first_of(nearly))
+        Finding::new(name, Status::Warning, diff::first_of(nearly)).because("sequence_nearly_exhausted")
     } else if !unread.is_empty() {
         Finding::skipped(name, format!("no privilege to read, or locked by another session: {}", unread.join(", ")))
     } else if sequences.is_empty() {
         Finding::ok(name, "no sequences")
     } else {
         Finding::ok(name, format!("{} ahead of the data", counted(sequences.len() as u64, "sequence")))
-    }
+    };
+    let figures: Vec<_> = sequences
+        .iter()
+        .map(|Sequence { name, table, column, largest, next, largest_possible, .. }| {
+            json!({ "sequence": name, "table": table, "column": column, "next": next, "largest": largest,
+                    "largest_possible": largest_possible })
+        })
+        .collect();
+    finding.with(json!({ "sequences": figures }))
 }
 
 fn without_numbers(sequence: &Sequence) -> String {
@@ -93,19 +105,38 @@ pub(super) async fn integers(connection: &Transaction, found: &Schema, depth: De
         };
         Ok::<_, DbErr>((values, long_stages(connection, found, now).await?))
     };
-    Finding::of(NAME, read.await, |(values, stages)| {
-        let status = if values.is_empty() { Status::Note } else { Status::Warning };
-        let lines: Vec<_> = values.into_iter().chain(stages).collect();
-        match lines.is_empty() {
-            true => Finding::ok(NAME, "no column of 32 bits is nearly full"),
-            false => Finding::new(NAME, status, lines),
-        }
-    })
+    Finding::of(NAME, read.await, |(values, stages)| judged_integers(NAME, &values, stages))
 }
 
-/// The largest values that are nine tenths of the limit or more, as text.
-async fn large_values(connection: &Transaction, found: &Schema) -> Result<Vec<String>, DbErr> {
-    let mut lines = Vec::new();
+fn judged_integers(name: &'static str, values: &[LargeValue], stages: u64) -> Finding {
+    let lines = values.iter().map(LargeValue::line).chain((stages > 0).then(|| long_stages_line(stages)));
+    let lines: Vec<_> = lines.collect();
+    let finding = match (values.is_empty(), stages) {
+        (true, 0) => Finding::ok(name, "no column of 32 bits is nearly full"),
+        (true, _) => Finding::new(name, Status::Note, lines).because("stage_too_long"),
+        (false, _) => Finding::new(name, Status::Warning, lines).because("column_nearly_full"),
+    };
+    finding.with(json!({ "columns": values, "long_stages": stages, "limit": LARGEST_INTEGER }))
+}
+
+/// A column with a value that is at least nine tenths of the limit.
+#[derive(Serialize)]
+struct LargeValue {
+    table: &'static str,
+    column: String,
+    largest: i64,
+}
+
+impl LargeValue {
+    fn line(&self) -> String {
+        let Self { table, column, largest } = self;
+        format!("the largest value of `{table}.{column}` is {largest}, and the limit is {LARGEST_INTEGER}")
+    }
+}
+
+/// The columns with values that are nine tenths of the limit or more.
+async fn large_values(connection: &Transaction, found: &Schema) -> Result<Vec<LargeValue>, DbErr> {
+    let mut values = Vec::new();
     for name in Revision::HEAD.tables() {
         let Some(table) = found.tables.get(name) else { continue };
         let is_counted = |column: &&String| {
@@ -125,33 +156,30 @@ async fn large_values(connection: &Transaction, found: &Schema) -> Result<Vec<St
         for (index, column) in columns.iter().enumerate() {
             let largest = row.try_get::<Option<i64>>("", &format!("c{index}"))?.unwrap_or_default();
             if is_nearly_full(largest, LARGEST_INTEGER) {
-                lines.push(format!(
-                    "the largest value of `{name}.{column}` is {largest}, and the limit is {LARGEST_INTEGER}"
-                ));
+                values.push(LargeValue { table: name, column: (*column).clone(), largest });
             }
         }
     }
-    Ok(lines)
+    Ok(values)
 }
 
-/// Stages without an end that began so long ago that their duration does not fit, or soon will not, as text.
-async fn long_stages(connection: &Transaction, found: &Schema, now: DateTime<Utc>) -> Result<Option<String>, DbErr> {
+/// How many stages without an end began so long ago that their duration does not fit, or soon will not.
+async fn long_stages(connection: &Transaction, found: &Schema, now: DateTime<Utc>) -> Result<u64, DbErr> {
     const TABLE: &str = "stage_executions";
     let has_limit = found.tables.get(TABLE).and_then(|table| table.columns.get("duration_ms"));
     if has_limit.is_none_or(|column| column.kind != ColumnKind::Integer) {
-        return Ok(None);
+        return Ok(0);
     }
     let place = connection.namespace().table(TABLE);
     if !visible::hold(connection, &place).await?.is_table {
-        return Ok(None);
+        return Ok(0);
     }
     let sql =
         format!("SELECT count(*) AS stages FROM {place} WHERE completed_at_us IS NULL AND started_at_us < $1::bigint");
     let before = now.timestamp_micros() - i64::try_from(LONGEST_STAGE.as_micros() / 10 * 9).unwrap_or(i64::MAX);
     let statement = Statement::from_sql_and_values(connection.backend(), sql, [before.into()]);
     let row = connection.query_one_raw(statement).await?;
-    let stages = row.map(|row| row.try_get::<i64>("", "stages")).transpose()?.unwrap_or_default().unsigned_abs();
-    Ok((stages > 0).then(|| long_stages_line(stages)))
+    Ok(row.map(|row| row.try_get::<i64>("", "stages")).transpose()?.unwrap_or_default().unsigned_abs())
 }
 
 fn long_stages_line(stages: u64) -> String {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use migration::Revision;
 use migration::ledger::{self, Ledger};
 use sea_orm::DbBackend;
+use serde_json::json;
 
 use super::finding::Finding;
 use crate::database::connection::Connection;
@@ -32,49 +33,56 @@ pub(crate) async fn revision(connection: &Connection, state: &SchemaState, targe
 
 fn at_revision(state: &SchemaState, target: Revision) -> Finding {
     const NAME: &str = "revision";
-    match state.plan(target) {
-        Decision::Nothing { revision } if Revision::from_id(&revision).is_none() => Finding::failed(
-            NAME,
-            ExitCode::Newer,
-            format!("{}; probably newer than this version of tarsy-db", described(&revision)),
-        ),
+    let known = state.revision().and_then(Revision::from_id);
+    let mut data = json!({
+        "revision": state.revision(), "number": known.map(Revision::number), "target": target.id(),
+        "target_number": target.number(),
+    });
+    let pending = |code, detail: String| Finding::failed(NAME, ExitCode::Pending, detail).because(code);
+    let finding = match state.plan(target) {
+        Decision::Nothing { revision } if known.is_none() => {
+            let detail = format!("{}; probably newer than this version of tarsy-db", described(&revision));
+            Finding::failed(NAME, ExitCode::Newer, detail).because("revision_unknown")
+        }
         Decision::Nothing { revision } => Finding::ok(NAME, described(&revision)),
         Decision::Upgrade { from, to } => {
-            let detail = format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`");
-            Finding::failed(NAME, ExitCode::Pending, detail)
+            pending("upgrade_pending", format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`"))
         }
-        Decision::Create { .. } if state.revision().is_some() => {
-            Finding::failed(NAME, ExitCode::Pending, "`alembic_version` exists, but no tables: run `tarsy-db init`")
+        Decision::Create { .. } if known.is_some() => {
+            pending("tables_pending", "`alembic_version` exists, but no tables: run `tarsy-db init`".to_owned())
         }
         Decision::Create { .. } if !state.elsewhere.is_empty() => {
-            refused(NAME, &StateError::Elsewhere(state.elsewhere.clone()))
+            data["schemas"] = json!(state.elsewhere);
+            refused(NAME, &StateError::Elsewhere(state.elsewhere.clone())).because("schema_elsewhere")
         }
-        Decision::Create { .. } => Finding::failed(NAME, ExitCode::Pending, "no schema yet: run `tarsy-db init`"),
-        Decision::Adopt => Finding::failed(
-            NAME,
-            ExitCode::Pending,
-            "the tables have no `alembic_version`: run `tarsy-db init` to adopt them",
-        ),
+        Decision::Create { .. } => pending("no_schema", "no schema yet: run `tarsy-db init`".to_owned()),
+        Decision::Adopt => {
+            let detail = "the tables have no `alembic_version`: run `tarsy-db init` to adopt them";
+            pending("ledger_missing", detail.to_owned())
+        }
         Decision::Refused(StateError::Incomplete { revision, missing }) => {
             let ledger = revision.map_or("`alembic_version` is missing".to_owned(), |revision| {
                 format!("`alembic_version` records {revision}")
             });
-            Finding::failed(
-                NAME,
-                ExitCode::Drift,
-                format!("{ledger}, and these tables are missing: {}", missing.join(", ")),
-            )
+            data["missing_tables"] = json!(missing);
+            let detail = format!("{ledger}, and these tables are missing: {}", missing.join(", "));
+            Finding::failed(NAME, ExitCode::Drift, detail).because("tables_missing")
         }
-        Decision::Refused(ambiguous @ StateError::Ambiguous(_)) => {
+        Decision::Refused(StateError::Ambiguous(revisions)) => {
+            data["revisions"] = json!(revisions);
+            let ambiguous = StateError::Ambiguous(revisions);
             let detail = format!("{ambiguous}; find out which one is right and delete the others");
-            Finding::failed(NAME, ExitCode::Drift, detail)
+            Finding::failed(NAME, ExitCode::Drift, detail).because("ledger_ambiguous")
         }
         Decision::Refused(StateError::Leftover(tables)) => {
+            data["leftovers"] = json!(tables.iter().map(|left| &left.copy).collect::<Vec<_>>());
             let left = StateError::Leftover(tables.clone());
-            Finding::failed(NAME, ExitCode::Drift, format!("{left}: {}", leftover_hint(&tables)))
+            let detail = format!("{left}: {}", leftover_hint(&tables));
+            Finding::failed(NAME, ExitCode::Drift, detail).because("upgrade_interrupted")
         }
-        Decision::Refused(error) => refused(NAME, &error),
-    }
+        Decision::Refused(error) => refused(NAME, &error).because("another_application"),
+    };
+    finding.with(data)
 }
 
 fn refused(name: &'static str, error: &StateError) -> Finding {
@@ -92,9 +100,18 @@ pub(crate) async fn tables(connection: &Connection, state: &SchemaState, found: 
         Ok(Some((revision, closest))) if closest.faults().next().is_some() => {
             let looks_like = looks_like(connection, state, revision, found).await;
             let half_done = half_done(connection, revision, &closest, found).await;
-            drifted(NAME, &closest, looks_like, half_done)
+            let data = json!({
+                "revision": revision.id(), "looks_like": looks_like.map(Revision::id),
+                "interrupted_upgrade_to": half_done.map(Revision::id), "differences": closest.differences,
+            });
+            drifted(NAME, &closest, looks_like, half_done).because("drift").with(data)
         }
-        Ok(Some((revision, closest))) => as_expected(NAME, revision, &closest, &early::columns(revision, found)),
+        Ok(Some((revision, closest))) => {
+            let data = json!({
+                "revision": revision.id(), "variant": closest.variant.origin(), "differences": closest.differences,
+            });
+            as_expected(NAME, revision, &closest, &early::columns(revision, found)).with(data)
+        }
         Ok(None) => Finding::skipped(NAME, "this version of tarsy-db does not know that revision"),
         Err(cause) => {
             let reason = format!("cannot create the expected schema for comparison: {cause}");
@@ -195,15 +212,19 @@ fn parent_index(backend: DbBackend, index: ParentIndex) -> Finding {
             Finding::ok(NAME, format!("{name} covers `stage_executions.parent_stage_execution_id`"))
         }
         ParentIndex::Invalid(name) => {
-            let detail = format!("{name} is invalid, so {scans}; run `REINDEX INDEX CONCURRENTLY {}`", quoted(&name));
-            Finding::new(NAME, Status::Note, detail)
+            let statement = format!("REINDEX INDEX CONCURRENTLY {}", quoted(&name));
+            let detail = format!("{name} is invalid, so {scans}; run `{statement}`");
+            let finding = Finding::new(NAME, Status::Note, detail).because("parent_index_invalid");
+            finding.with(json!({ "statements": [statement] }))
         }
         ParentIndex::Missing => {
+            let statement = parent_index::create_parent_index(backend);
             let detail = vec![
                 format!("`stage_executions.parent_stage_execution_id` has no index, so {scans}; run"),
-                parent_index::create_parent_index(backend),
+                statement.clone(),
             ];
-            Finding::new(NAME, Status::Note, detail)
+            let finding = Finding::new(NAME, Status::Note, detail).because("parent_index_missing");
+            finding.with(json!({ "statements": [statement] }))
         }
     }
 }

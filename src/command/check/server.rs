@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
 use sea_orm::{DbBackend, DbErr};
+use serde_json::json;
 
 use super::finding::Finding;
 use crate::database::connection::Connection;
@@ -34,19 +35,24 @@ const OLDEST_POSTGRESQL: i32 = 14;
 pub(crate) async fn connection(connection: &Connection, opened: Duration) -> Result<Finding, DatabaseCause> {
     let started = Instant::now();
     connection.reading(async |reading| rows(reading, "SELECT 1").await).await?;
-    let (opened, answered) = (duration(opened), duration(started.elapsed()));
-    Ok(Finding::ok("connection", format!("opened in {opened}, one round trip takes {answered}")))
+    let answered = started.elapsed();
+    let data = json!({ "opened_seconds": opened.as_secs_f64(), "round_trip_seconds": answered.as_secs_f64() });
+    let detail = format!("opened in {}, one round trip takes {}", duration(opened), duration(answered));
+    Ok(Finding::ok("connection", detail).with(data))
 }
 
 /// How the connection is protected. Nothing to check on SQLite.
 pub(crate) fn protection(url: &DatabaseUrl) -> Option<Finding> {
     const NAME: &str = "protection";
-    Some(match url.protection()? {
-        plain @ Protection::PlainText => {
-            Finding::new(NAME, Status::Warning, format!("{plain}: others on the network can read and change it"))
+    let protection = url.protection()?;
+    let finding = match protection {
+        Protection::PlainText => {
+            let detail = format!("{protection}: others on the network can read and change it");
+            Finding::new(NAME, Status::Warning, detail).because("plain_text")
         }
-        protection => Finding::ok(NAME, protection.to_string()),
-    })
+        _ => Finding::ok(NAME, protection.to_string()),
+    };
+    Some(finding.with(json!(protection)))
 }
 
 /// The properties of a PostgreSQL server.
@@ -100,39 +106,50 @@ async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> 
 
 fn version(ServerFacts { version, major, .. }: &ServerFacts) -> Finding {
     const NAME: &str = "server";
-    if *major < OLDEST_POSTGRESQL {
-        Finding::new(NAME, Status::Warning, format!("PostgreSQL {version} is out of support"))
+    let finding = if *major < OLDEST_POSTGRESQL {
+        let detail = format!("PostgreSQL {version} is out of support");
+        Finding::new(NAME, Status::Warning, detail).because("server_out_of_support")
     } else {
         Finding::ok(NAME, format!("PostgreSQL {version}"))
-    }
+    };
+    finding.with(json!({ "version": version, "major": major, "oldest_supported": OLDEST_POSTGRESQL }))
 }
 
 fn encoding(encoding: String) -> Finding {
     const NAME: &str = "encoding";
-    match encoding.as_str() {
+    let data = json!({ "encoding": encoding });
+    let finding = match encoding.as_str() {
         "UTF8" => Finding::ok(NAME, encoding),
-        _ => Finding::failed(NAME, ExitCode::Drift, encoding::shortcoming(&encoding)),
-    }
+        _ => Finding::failed(NAME, ExitCode::Drift, encoding::shortcoming(&encoding)).because("not_utf8"),
+    };
+    finding.with(data)
 }
 
 fn time_zone(zone: Option<&str>) -> Finding {
     const NAME: &str = "time zone";
     let is_utc = |zone: &str| matches!(zone.to_uppercase().as_str(), "UTC" | "ETC/UTC" | "GMT");
-    match zone {
+    let finding = match zone {
         Some(zone) if !is_utc(zone) => {
             let detail =
                 format!("the database or the role is set to {zone}: TARSy's events would get times in that zone");
-            Finding::new(NAME, Status::Warning, detail)
+            Finding::new(NAME, Status::Warning, detail).because("not_utc")
         }
         _ => Finding::ok(NAME, "UTC"),
-    }
+    };
+    finding.with(json!({ "time_zone": zone }))
 }
 
 fn postgresql_writable(facts: &ServerFacts) -> Finding {
     const NAME: &str = "writable";
     match (facts.is_standby, facts.is_read_only) {
-        (true, _) => Finding::failed(NAME, ExitCode::Unavailable, "the server is a standby, which is read-only"),
-        (_, true) => Finding::failed(NAME, ExitCode::Unavailable, "transactions are read-only by default"),
+        (true, _) => {
+            let detail = "the server is a standby, which is read-only";
+            Finding::failed(NAME, ExitCode::Unavailable, detail).because("standby")
+        }
+        (_, true) => {
+            let detail = "transactions are read-only by default";
+            Finding::failed(NAME, ExitCode::Unavailable, detail).because("read_only")
+        }
         _ => Finding::ok(NAME, "the server accepts writes"),
     }
 }
@@ -145,7 +162,8 @@ pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
     match opened {
         Ok(_) => Finding::ok(NAME, "the file is writable"),
         Err(error) => {
-            Finding::failed(NAME, ExitCode::Privilege, format!("the file is not writable: {}", io_message(&error)))
+            let detail = format!("the file is not writable: {}", io_message(&error));
+            Finding::failed(NAME, ExitCode::Privilege, detail).because("file_not_writable")
         }
     }
 }
@@ -198,11 +216,16 @@ fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
     }
     let texts: Vec<_> = lacking.iter().map(ToString::to_string).collect();
     let detail = format!("the role lacks {}", texts.join("; "));
-    if lacking.iter().any(|lacking| lacking.privilege == "SELECT") {
+    let finding = if lacking.iter().any(|lacking| lacking.privilege == "SELECT") {
         Finding::failed(name, ExitCode::Privilege, detail)
     } else {
         Finding::new(name, Status::Warning, format!("{detail}; that is enough for `check`, but not for the backend"))
-    }
+    };
+    let missing: Vec<_> = lacking
+        .iter()
+        .map(|lacking| json!({ "privilege": lacking.privilege, "tables": lacking.tables.split(", ").collect::<Vec<_>>() }))
+        .collect();
+    finding.because("privileges_missing").with(json!({ "missing": missing }))
 }
 
 /// The row policies that hide rows from the role, if there are any.
@@ -218,7 +241,8 @@ fn hidden_rows(name: &'static str, policies: &[RowPolicies]) -> Option<Finding> 
     let cause = row_policy::cause(policies)?;
     let hint = cause.hint();
     let lines: Vec<_> = policies.iter().map(RowPolicies::text).chain(hint).collect();
-    Some(Finding::failed(name, cause.class.exit_code(), lines))
+    let finding = Finding::failed(name, cause.class.exit_code(), lines).because("rows_hidden");
+    Some(finding.with(json!({ "tables": policies })))
 }
 
 #[cfg(test)]
