@@ -4,8 +4,10 @@ use std::panic::{Location, PanicHookInfo};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::database::connection::ConnectError;
-use crate::database::failure::{Action, DatabaseError, OTHER_PROGRAM};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, OTHER_PROGRAM};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::{cause, counted, duration, number, percentage};
@@ -223,6 +225,15 @@ impl Error {
             Error::Database(error) | Error::Schema(SchemaError::Database(error)) => Error::Read(error),
             other => other,
         }
+    }
+
+    /// What failed, in one word for programs: the class of the database's error, or else the name of the exit code.
+    #[must_use]
+    pub(crate) fn class(&self) -> Value {
+        let first: &(dyn std::error::Error + 'static) = self;
+        let mut chain = std::iter::successors(Some(first), |error| error.source());
+        let cause = chain.find_map(|error| error.downcast_ref::<DatabaseCause>());
+        cause.map_or_else(|| self.exit_code().name().into(), |cause| json!(cause.class))
     }
 
     /// The causes of this error, outermost first.

@@ -86,6 +86,35 @@ impl ExitCode {
         self as u8
     }
 
+    /// The name for programs.
+    #[must_use]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Internal => "internal",
+            Self::Usage => "usage",
+            Self::Pending => "pending",
+            Self::Drift => "drift",
+            Self::Newer => "newer",
+            Self::Remaining => "remaining",
+            Self::Refused => "refused",
+            Self::Mismatch => "mismatch",
+            Self::Data => "data",
+            Self::Unavailable => "unavailable",
+            Self::CannotCreate => "cannot_create",
+            Self::InputOutput => "input_output",
+            Self::Busy => "busy",
+            Self::Privilege => "privilege",
+            Self::Configuration => "configuration",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::NotExecutable => "not_executable",
+            Self::NotFound => "not_found",
+            Self::HungUp => "hung_up",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+        }
+    }
+
     /// The meaning in one line of Markdown, for the table in the documents.
     #[must_use]
     pub fn meaning(self) -> &'static str {

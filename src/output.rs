@@ -112,41 +112,53 @@ pub(crate) struct Style {
     pub width: Option<u16>,
 }
 
-/// Prints a report to standard output.
+/// Prints the report of a command to standard output.
 ///
 /// # Errors
 /// [`Error::Output`], except for a broken pipe.
-pub(crate) fn print(report: &Report, style: Style) -> Result<(), Error> {
-    write_out(&if style.json { report_document(report) } else { report_text(report, style) })
+pub(crate) fn print(report: &Report, style: Style, command: &str) -> Result<(), Error> {
+    write_out(&if style.json { report_document(report, command) } else { report_text(report, style) })
 }
 
-fn report_document(report: &Report) -> String {
+fn report_document(report: &Report, command: &str) -> String {
     let mut document = report.document.clone();
     if let Some(error) = &report.error {
+        document["outcome"] = FAILED.into();
         document["error"] = failure_document(error);
     }
-    document_text(&document)
+    document_text(Some(command), document)
 }
 
 fn report_text(report: &Report, style: Style) -> String {
     report.blocks.iter().map(|block| rendered(block, style)).collect::<Vec<_>>().join("\n")
 }
 
-/// Prints the JSON document of a failure. As text an error goes to standard error only.
+/// Prints the JSON document of a command that failed. As text an error goes to standard error only.
 ///
 /// # Errors
 /// [`Error::Output`].
-pub(crate) fn print_failure(error: &Error) -> Result<(), Error> {
-    write_out(&document_text(&json!({ "error": failure_document(error) })))
+pub(crate) fn print_failure(error: &Error, command: Option<&str>) -> Result<(), Error> {
+    write_out(&document_text(command, json!({ "outcome": FAILED, "error": failure_document(error) })))
 }
 
-fn document_text(document: &Value) -> String {
-    visible::json(&format!("{document:#}\n")).into_owned()
+/// The `outcome` of a document with an `error`.
+const FAILED: &str = "failed";
+
+/// A document with the fields that all of them have.
+fn document_text(command: Option<&str>, mut document: Value) -> String {
+    let outcome = document.as_object_mut().and_then(|fields| fields.shift_remove("outcome"));
+    let outcome = outcome.unwrap_or_else(|| "done".into());
+    let mut whole = json!({ "command": command, "version": env!("CARGO_PKG_VERSION"), "outcome": outcome });
+    if let (Value::Object(whole), Value::Object(fields)) = (&mut whole, document) {
+        whole.extend(fields);
+    }
+    visible::json(&format!("{whole:#}\n")).into_owned()
 }
 
 fn failure_document(error: &Error) -> Value {
     let details = error.details();
     let mut document = json!({
+        "class": error.class(),
         "message": error.to_string(),
         "causes": error.causes(),
         "hint": error.hint(),
@@ -168,13 +180,14 @@ pub(crate) fn print_usage_failure(text: &str) -> Result<(), Error> {
     let text = text.trim().trim_start_matches("error: ");
     let (message, hint) = text.split_once("\n\n").unwrap_or((text, ""));
     let error = json!({
+        "class": ExitCode::Usage.name(),
         "message": message,
         "causes": [],
         "hint": (!hint.is_empty()).then_some(hint),
         "exit_code": ExitCode::Usage,
         "details": null,
     });
-    write_out(&document_text(&json!({ "error": error })))
+    write_out(&document_text(None, json!({ "outcome": FAILED, "error": error })))
 }
 
 /// Writes text to standard output. A broken pipe is no error.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
+use chrono::SecondsFormat;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use indicatif::MultiProgress;
+use serde_json::{Value, json};
 
 use crate::cli::Cli;
 use crate::cli::global::{Color, LogFormat, OutputFormat};
@@ -32,7 +34,7 @@ struct FailureStyle {
 /// Parses the command line, runs the command, prints the report or the error, and returns the exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
-    report_panics(false, FailureStyle { log_format: LogFormat::Text, color: false });
+    report_panics(None, FailureStyle { log_format: LogFormat::Text, color: false });
     let environment: BTreeMap<String, OsString> =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
     // As https://no-color.org defines it: an empty variable is none.
@@ -52,10 +54,11 @@ pub fn main() -> std::process::ExitCode {
         color: allows(std::io::stdout().is_terminal()),
         width: std::io::stdout().is_terminal().then(terminal_width).flatten(),
     };
+    let command = cli.command.name();
     let failures = FailureStyle { log_format: cli.global.log_format, color: allows(std::io::stderr().is_terminal()) };
     let bars = MultiProgress::new();
     logging::start(&cli, failures.color, bars.clone());
-    report_panics(style.json, failures);
+    report_panics(style.json.then_some(command), failures);
     let context = Context {
         environment,
         now: chrono::Utc::now(),
@@ -69,11 +72,12 @@ pub fn main() -> std::process::ExitCode {
         Ok(report) => {
             // A run that ended early has both a summary and an error.
             report.error.iter().for_each(|error| report_failure(error, failures));
-            output::print(&report, style).map(|()| report.exit_code)
+            output::print(&report, style, command).map(|()| report.exit_code)
         }
         Err(error) => {
             report_failure(&error, failures);
-            if style.json { output::print_failure(&error).map(|()| error.exit_code()) } else { Ok(error.exit_code()) }
+            let printed = if style.json { output::print_failure(&error, Some(command)) } else { Ok(()) };
+            printed.map(|()| error.exit_code())
         }
     };
     let exit_code = exit_code.unwrap_or_else(|error| {
@@ -137,13 +141,14 @@ fn terminal_width() -> Option<u16> {
 }
 
 /// Reports a panic as an error in one line, removes temporary files and ends the process with an exit code.
-fn report_panics(json: bool, failures: FailureStyle) {
+/// `json_of` is the command of the JSON document, if one is wanted.
+fn report_panics(json_of: Option<&'static str>, failures: FailureStyle) {
     std::panic::set_hook(Box::new(move |panic| {
         let error = Error::of_panic(panic, temporary::remove_all());
         report_failure(&error, failures);
-        if json {
+        if json_of.is_some() {
             // If standard output is closed as well, nothing can be reported.
-            let _ = output::print_failure(&error);
+            let _ = output::print_failure(&error, json_of);
         }
         #[expect(clippy::exit, reason = "the alternative is an abort")]
         std::process::exit(error.exit_code().number().into());
@@ -154,8 +159,8 @@ fn report_panics(json: bool, failures: FailureStyle) {
 fn report_failure(error: &Error, style: FailureStyle) {
     match style.log_format {
         LogFormat::Json => {
-            let (causes, hint, details) = (error.causes(), error.hint(), error.details().first_lines(usize::MAX));
-            tracing::error!(?causes, hint, ?details, exit_code = error.exit_code().number(), "{error}");
+            let line = visible::json(&format!("{}\n", failure_line(error))).into_owned();
+            let _ = std::io::stderr().write_all(line.as_bytes());
         }
         LogFormat::Text => {
             // If standard error is closed, nothing can be reported.
@@ -164,6 +169,22 @@ fn report_failure(error: &Error, style: FailureStyle) {
             let _ = std::io::stderr().write_all(text.as_bytes());
         }
     }
+}
+
+/// A log line as those of [`logging`], which cannot hold lists.
+fn failure_line(error: &Error) -> Value {
+    json!({
+        "timestamp": chrono::Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true),
+        "level": "ERROR",
+        "fields": {
+            "message": error.to_string(),
+            "class": error.class(),
+            "causes": error.causes(),
+            "hint": error.hint(),
+            "details": error.details().first_lines(usize::MAX),
+            "exit_code": error.exit_code(),
+        },
+    })
 }
 
 fn failure_text(error: &Error) -> String {

@@ -60,6 +60,21 @@ const EXIT_CODES: &str = "Exit codes:
     7  refused                        124  deadline exceeded
     8  verification mismatch          129, 130, 143  stopped by a signal";
 
+impl Command {
+    /// The name on the command line.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Wait(_) => "wait",
+            Self::Check(_) => "check",
+            Self::Info(_) => "info",
+            Self::Prune(_) => "prune",
+            Self::MigrateSqliteToPostgres(_) => "migrate-sqlite-to-postgres",
+            Self::Completions(_) => "completions",
+        }
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use migration::{Revision, UnknownRevision};
+use serde_json::Value;
 
 pub use crate::settings::environment::Environment;
 pub(crate) use crate::settings::error::SettingsError;
@@ -119,7 +120,7 @@ impl PoolSettings {
 }
 
 /// Name, value with secrets masked, source.
-pub(crate) type ShownSetting = (&'static str, String, String);
+pub(crate) type ShownSetting = (&'static str, Value, String);
 
 /// An error with its causes.
 fn described(error: &SettingsError) -> String {
@@ -209,12 +210,15 @@ impl Settings {
     #[must_use]
     pub fn shown(&self) -> Vec<ShownSetting> {
         fn line<T: ToString>(key: Key, setting: &Setting<T>) -> ShownSetting {
-            (key.path, setting.value.to_string(), setting.source.to_string())
+            (key.path, setting.value.to_string().into(), setting.source.to_string())
+        }
+        fn typed<T: Copy + Into<Value>>(key: Key, setting: &Setting<T>) -> ShownSetting {
+            (key.path, setting.value.into(), setting.source.to_string())
         }
         let parts = self.parts.iter().flat_map(|parts| {
             [
                 line(HOST, &parts.host),
-                line(PORT, &parts.port),
+                typed(PORT, &parts.port),
                 line(USER, &parts.user),
                 line(PASSWORD, &parts.password),
                 line(NAME, &parts.name),
@@ -224,16 +228,16 @@ impl Settings {
         lines.extend(self.direct.iter().map(|direct| line(DIRECT_URL, direct)));
         lines.extend(parts);
         lines.extend([
-            line(REQUIRE_TLS, &self.require_tls),
-            line(HISTORY_ENABLED, &self.history_enabled),
-            line(RETENTION_DAYS, &self.retention_days),
-            line(EVENT_RETENTION_HOURS, &self.event_retention_hours),
+            typed(REQUIRE_TLS, &self.require_tls),
+            typed(HISTORY_ENABLED, &self.history_enabled),
+            typed(RETENTION_DAYS, &self.retention_days),
+            typed(EVENT_RETENTION_HOURS, &self.event_retention_hours),
             line(SCHEMA_TARGET, &self.schema_target),
-            line(POOL_SIZE, &self.pool.size),
-            line(MAX_OVERFLOW, &self.pool.max_overflow),
-            line(POOL_TIMEOUT, &self.pool.timeout),
-            line(POOL_RECYCLE, &self.pool.recycle),
-            line(POOL_PRE_PING, &self.pool.pre_ping),
+            typed(POOL_SIZE, &self.pool.size),
+            typed(MAX_OVERFLOW, &self.pool.max_overflow),
+            typed(POOL_TIMEOUT, &self.pool.timeout),
+            typed(POOL_RECYCLE, &self.pool.recycle),
+            typed(POOL_PRE_PING, &self.pool.pre_ping),
         ]);
         lines
     }
@@ -257,6 +261,7 @@ mod tests {
         // All but the URLs and the password.
         assert_eq!(defaults.len(), KEYS.len() - 3);
         for (path, value, _) in defaults {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let key = KEYS.iter().find(|key| key.path == path).expect("every setting has a key");
             match path {
                 "schema.target" => assert_eq!(value, key.default.parse::<Revision>().expect("a revision").to_string()),

@@ -56,9 +56,17 @@ use crate::settings::Settings;
 #[derive(Serialize)]
 struct CheckSummary {
     database: String,
+    outcome: CheckOutcome,
     sound: bool,
     exit_code: ExitCode,
     checks: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum CheckOutcome {
+    Sound,
+    Unsound,
 }
 
 pub(crate) async fn run(
@@ -112,7 +120,9 @@ fn report(url: &DatabaseUrl, checks: Vec<Finding>) -> Report {
         Block::Table { title: "checks", header: vec!["check", "result", "detail"], rows: rows.collect() },
         Block::Line(verdict),
     ];
-    let summary = CheckSummary { database: url.to_string(), sound: exit_code == ExitCode::Done, exit_code, checks };
+    let sound = exit_code == ExitCode::Done;
+    let outcome = if sound { CheckOutcome::Sound } else { CheckOutcome::Unsound };
+    let summary = CheckSummary { database: url.to_string(), outcome, sound, exit_code, checks };
     Report { exit_code, ..Report::new(&summary, blocks) }
 }
 

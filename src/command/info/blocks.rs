@@ -1,9 +1,12 @@
 //! The report of `info` as tables.
 
+use serde_json::Value;
+
 use super::summary::{InfoSummary, RowCount, SessionSummary, SpaceSummary, TableInfo, Unreadable, Week};
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::url::Backend;
 use crate::format::{self, counted};
+use crate::history::retention::policy::{DAYS_BY_DESIGN, DAYS_OF_RELEASES};
 use crate::history::space::Space;
 use crate::output::{self, Block, Field};
 use crate::schema::state_error::described;
@@ -25,9 +28,18 @@ pub(crate) fn blocks(summary: &InfoSummary, settings: Vec<ShownSetting>) -> Vec<
     blocks.extend(skipped_line(&summary.skipped).map(Block::Line));
     blocks.extend(unreadable_line(&summary.unreadable).map(Block::Line));
     blocks.extend(summary.retention_error.iter().cloned().map(Block::Line));
-    let rows = settings.into_iter().map(|(name, value, source)| vec![name.into(), value.into(), source.into()]);
+    let rows = settings.into_iter().map(|(name, value, source)| vec![name.into(), shown(value).into(), source.into()]);
     blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "source"], rows: rows.collect() });
     blocks
+}
+
+/// A setting as text. Only the retention has no value if it is not set.
+fn shown(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        Value::Null => format!("{DAYS_BY_DESIGN} or {DAYS_OF_RELEASES}: not set"),
+        typed => typed.to_string(),
+    }
 }
 
 fn or_dash(value: Option<&str>) -> Field {

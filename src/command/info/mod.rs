@@ -14,6 +14,7 @@ mod summary;
 
 use chrono::{DateTime, Utc};
 use migration::{Revision, ledger};
+use serde_json::Value;
 
 use self::sections::Sections;
 use self::summary::{InfoSummary, SettingSummary, SpaceSummary};
@@ -27,7 +28,7 @@ use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
-use crate::history::retention::policy::{ActiveSessions, DAYS_BY_DESIGN, DAYS_OF_RELEASES};
+use crate::history::retention::policy::ActiveSessions;
 use crate::history::retention::selection::Precision;
 use crate::history::space::{self, Space};
 use crate::history::tables::SESSIONS;
@@ -74,7 +75,9 @@ pub(crate) async fn run(
         .context((Verb::Read, "the row policies"))?;
     let retention_error = retention.policy(ActiveSessions::Keep, now).err();
     let retention_error = retention_error.map(|error| format!("{error}: {}", error.hint().unwrap_or_default()));
-    let shown = shown(settings, &retention);
+    let settings = shown(settings, &retention);
+    let as_data =
+        |(name, value, source): &ShownSetting| (*name, SettingSummary { value: value.clone(), source: source.clone() });
     let summary = InfoSummary {
         database: url.to_string(),
         backend: url.backend(),
@@ -91,9 +94,9 @@ pub(crate) async fn run(
         row_policies,
         skipped: parts.skipped,
         unreadable: parts.unreadable,
-        settings: shown.iter().cloned().map(|(name, value, source)| (name, SettingSummary { value, source })).collect(),
+        settings: settings.iter().map(as_data).collect(),
     };
-    let blocks = blocks::blocks(&summary, shown);
+    let blocks = blocks::blocks(&summary, settings);
     Ok(Report::new(&summary, blocks))
 }
 
@@ -101,12 +104,12 @@ fn space_summary(parts: Space) -> SpaceSummary {
     SpaceSummary { reclaimable_bytes: parts.reclaimable_bytes(), next_command: parts.next_command(), parts }
 }
 
-/// The settings; a retention that is not set is shown as such, not as its default.
+/// The settings; a retention that is not set is null, and not its default.
 fn shown(settings: &Settings, retention: &Retention) -> Vec<ShownSetting> {
     let mut shown = settings.shown();
     let is_retention = |(name, ..): &&mut ShownSetting| *name == RETENTION_DAYS.path;
     if let Some((_, value, _)) = shown.iter_mut().find(is_retention).filter(|_| !retention.is_chosen()) {
-        *value = format!("{DAYS_BY_DESIGN} or {DAYS_OF_RELEASES}: not set");
+        *value = Value::Null;
     }
     shown
 }

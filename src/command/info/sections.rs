@@ -170,7 +170,9 @@ impl Sections<'_> {
         let by_week = async |reading: &Transaction| Ok(queries::by_week(reading).await.context(action)?);
         Ok(SessionSummary {
             oldest: oldest.and_then(format::exact_time),
+            oldest_us: oldest,
             newest: newest.and_then(format::exact_time),
+            newest_us: newest,
             by_status: self.read("sessions by status", by_status).await?,
             by_week: self.read("sessions by week", by_week).await?,
             retention_days: retention.days(),

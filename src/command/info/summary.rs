@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::command::retention::Retention;
 use crate::database::url::{Backend, Protection};
@@ -93,7 +94,9 @@ pub(crate) struct SpaceSummary {
 #[derive(Serialize)]
 pub(crate) struct SessionSummary {
     pub(crate) oldest: Option<String>,
+    pub(crate) oldest_us: Option<i64>,
     pub(crate) newest: Option<String>,
+    pub(crate) newest_us: Option<i64>,
     pub(crate) by_status: Option<Vec<StatusCount>>,
     pub(crate) by_week: Option<Vec<Week>>,
     pub(crate) retention_days: u32,
@@ -118,7 +121,8 @@ pub(crate) struct Week {
 
 #[derive(Serialize)]
 pub(crate) struct SettingSummary {
-    pub(crate) value: String,
+    /// Null if no retention is set.
+    pub(crate) value: Value,
     pub(crate) source: String,
 }
 

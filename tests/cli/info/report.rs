@@ -203,18 +203,18 @@ fn each_setting_says_where_it_came_from(database: &Database) {
     let report = Outcome::of(command.args(["info", "--output", "json"])).expect(0).json();
     let setting = |name: &str| {
         let setting = &report["settings"][name];
-        (setting["value"].as_str().expect("a value"), setting["source"].as_str().expect("a source"))
+        (setting["value"].clone(), setting["source"].as_str().expect("a source"))
     };
     assert_eq!(setting("database.url").1, "DATABASE_URL");
-    assert_eq!(setting("history.retention_days"), ("30", "HISTORY_RETENTION_DAYS"));
-    assert_eq!(setting("postgres.pool_size"), ("7", "tarsy-db.toml"));
-    assert_eq!(setting("postgres.max_overflow"), ("2", "POSTGRES_MAX_OVERFLOW"));
-    assert_eq!(setting("postgres.pool_timeout"), ("30", "default"));
-    assert_eq!(setting("postgres.pool_recycle"), ("3600", "default"));
-    assert_eq!(setting("postgres.pool_pre_ping"), ("true", "default"));
-    assert_eq!(setting("history.enabled"), ("true", "default"));
-    assert_eq!(setting("history.event_retention_hours"), ("24", "default"));
-    assert_eq!(setting("schema.target"), ("ae85467a75d2 (1 of 23)", "default"));
+    assert_eq!(setting("history.retention_days"), (json!(30), "HISTORY_RETENTION_DAYS"));
+    assert_eq!(setting("postgres.pool_size"), (json!(7), "tarsy-db.toml"));
+    assert_eq!(setting("postgres.max_overflow"), (json!(2), "POSTGRES_MAX_OVERFLOW"));
+    assert_eq!(setting("postgres.pool_timeout"), (json!(30), "default"));
+    assert_eq!(setting("postgres.pool_recycle"), (json!(3600), "default"));
+    assert_eq!(setting("postgres.pool_pre_ping"), (json!(true), "default"));
+    assert_eq!(setting("history.enabled"), (json!(true), "default"));
+    assert_eq!(setting("history.event_retention_hours"), (json!(24), "default"));
+    assert_eq!(setting("schema.target"), (json!("ae85467a75d2 (1 of 23)"), "default"));
     assert_eq!(report["settings"].as_object().expect("settings").len(), 11);
 
     let flagged = tarsy_db(database)
@@ -284,7 +284,8 @@ fn tables_of_others_that_cannot_be_read_are_named_and_tarsys_are_shown() {
     database.create_schema(Schema::Head);
     let role = Role::new(&database);
     database.execute(&format!(
-        "CREATE TABLE dashboards (id integer PRIMARY KEY); CREATE TABLE a_list (id serial PRIMARY KEY);
+        "CREATE TABLE dashboards (id integer PRIMARY KEY); CREATE TABLE a_list (id serial PRIMARY KEY CHECK (id > 0));
+         CREATE INDEX ON a_list ((id + 1)) WHERE id > 1;
          GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}; GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {name};
          REVOKE SELECT ON dashboards FROM {name}",
         name = role.name

@@ -11,7 +11,11 @@ fn settings(command: &mut Command) -> Value {
 }
 
 fn value_and_source(settings: &Value, name: &str) -> (String, String) {
-    let text = |part: &str| settings[name][part].as_str().unwrap_or_else(|| panic!("no {name}")).to_owned();
+    let text = |part: &str| match &settings[name][part] {
+        Value::Null => panic!("no {name}"),
+        Value::String(text) => text.clone(),
+        typed => typed.to_string(),
+    };
     (text("value"), text("source"))
 }
 

@@ -80,7 +80,7 @@ fn the_env_file_of_the_working_directory_stands_between_the_environment_and_the_
     let file = write_file(directory, ".env", text);
     assert_eq!(database(&mut bare()), (absolute("env.db"), format!("DATABASE_URL in {file}")));
     let shown = Outcome::of(bare().args(["info", "--output", "json"])).expect(0).json()["settings"].clone();
-    assert_eq!(shown["history.retention_days"]["value"], "7");
+    assert_eq!(shown["history.retention_days"]["value"], 7);
 
     let variable = ("DATABASE_URL", "sqlite:///variable.db");
     assert_eq!(database(bare().env(variable.0, variable.1)), (absolute("variable.db"), "DATABASE_URL".to_owned()));

@@ -22,6 +22,7 @@ pub(crate) mod halt;
 pub(crate) mod harness;
 pub(crate) mod history;
 pub(crate) mod info;
+pub(crate) mod json_schema;
 pub(crate) mod migration;
 pub(crate) mod obstacle;
 pub(crate) mod page;
@@ -172,10 +173,13 @@ impl Outcome {
         self.stderr.lines().filter(|line| !line.starts_with(" INFO ")).collect()
     }
 
-    /// Standard output as the one JSON document it has to be.
+    /// Standard output as the one JSON document it has to be, which conforms to the published schema.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout))
+        let document = serde_json::from_str(&self.stdout);
+        let document = document.unwrap_or_else(|error| panic!("{error} in:\n{}", self.stdout));
+        json_schema::conforms(&document);
+        document
     }
 }
 
