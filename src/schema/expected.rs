@@ -88,8 +88,7 @@ pub async fn record(connection: &Connection) -> Result<String, DatabaseCause> {
 /// caller rolls it back.
 pub(crate) async fn begin_temporary(connection: &Connection) -> Result<Transaction, DatabaseCause> {
     connection.reading(async |reading| require_temporary(reading).await).await?;
-    let set_up = format!("SET TRANSACTION READ WRITE; {}", mark::transaction());
-    Ok(connection.begin_reading(SearchPath::Temporary, &set_up).await?)
+    Ok(connection.begin_reading(SearchPath::Temporary, &mark::transaction()).await?)
 }
 
 /// A SQLite database in memory.

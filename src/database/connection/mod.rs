@@ -336,8 +336,10 @@ impl Connection {
             Some(known) => known,
             None => self.look_up(&mut connection, None).await?,
         };
+        // It has to come before any query. The role's transactions may be read-only.
+        let mode = if path == SearchPath::Temporary { "SET TRANSACTION READ WRITE; " } else { "" };
         let set_up = format!(
-            "{}; {}; SET LOCAL lock_timeout = {}; {set_up};
+            "{mode}{}; {}; SET LOCAL lock_timeout = {}; {set_up};
              SELECT pg_catalog.pg_backend_pid() AS session, pg_catalog.current_setting('{CLIENT}', true) AS client",
             path.statements(&namespace),
             time_limits::lift(),
