@@ -183,6 +183,17 @@ pub(crate) async fn inspect_source(source: &Connection) -> Result<SourceState, E
     Ok(SourceState { revision, early, variant, schema: found, expected, alert_ids })
 }
 
+/// Makes sure that the target does not belong to another application, as far as the role can read that.
+///
+/// # Errors
+/// [`StateError::Foreign`] as an [`EndpointError`].
+pub(crate) async fn require_tarsys(target: &Connection) -> Result<(), EndpointError> {
+    match target.reading(async |reading| SchemaState::read(reading).await).await {
+        Ok(state) => Ok(state.require_tarsys().map_err(SchemaError::from)?),
+        Err(_) => Ok(()),
+    }
+}
+
 /// The first expected table or column that is missing.
 fn first_missing(expected: &Schema, found: &Schema) -> Option<String> {
     expected.tables.iter().find_map(|(table, expected)| match found.tables.get(table) {

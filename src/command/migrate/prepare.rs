@@ -101,6 +101,7 @@ impl Run<'_> {
             }
         }
         if !refusals.is_empty() {
+            require_tarsys(target).await?;
             return Err(TransferError::Obstacles(ObstacleError(refusals)));
         }
         let is_lz4 = self.arguments.toast == Toast::Lz4 && has_lz4(target).await?;

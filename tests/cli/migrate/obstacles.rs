@@ -156,7 +156,10 @@ fn what_has_the_name_of_a_table_is_named_as_what_it_is() {
         ("CREATE DOMAIN alert_sessions AS int", "type alert_sessions"),
         ("CREATE TYPE alembic_version AS ENUM ('one')", "type alembic_version"),
         ("CREATE VIEW alembic_version AS SELECT 1 AS one", "view alembic_version"),
-        ("CREATE TABLE alert_sessions (a int) PARTITION BY RANGE (a)", "partitioned table alert_sessions"),
+        (
+            "CREATE TABLE alert_sessions (started_at_us bigint) PARTITION BY RANGE (started_at_us)",
+            "partitioned table alert_sessions",
+        ),
         (
             "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;
              CREATE FOREIGN TABLE alert_sessions (a int) SERVER s",
