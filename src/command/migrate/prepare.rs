@@ -10,7 +10,7 @@ use crate::progress::Amount;
 use crate::schema::error::SchemaError;
 use crate::schema::lock::Locked;
 use crate::schema::model::Schema;
-use crate::transfer::endpoints::{TargetState, inspect_target};
+use crate::transfer::endpoints::{TargetState, inspect_target, require_tarsys};
 use crate::transfer::error::TransferError;
 use crate::transfer::job::forecast::Forecast;
 use crate::transfer::job::load::{CommitGuard, Load, Toast, has_lz4};
@@ -83,6 +83,7 @@ impl Run<'_> {
 
     /// Refuses a target that cannot take the rows. Returns warnings, and whether it compresses long values with LZ4.
     async fn preflight(&self, target: &Connection, work: Operation) -> Result<(Vec<Obstacle>, bool), TransferError> {
+        require_tarsys(target).await?;
         let end = &self.source.end;
         let copies = match work {
             Operation::Move => 1,

@@ -11,6 +11,7 @@ use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::output::{Block, Report};
 use crate::schema::{self, row_policy};
+use crate::transfer::endpoints::require_tarsys;
 use crate::transfer::error::TransferError;
 use crate::transfer::job::load::Verification;
 use crate::transfer::job::verify::FilledTarget;
@@ -33,6 +34,7 @@ impl Run<'_> {
         let mut target = connection::open(to, Access::Read, self.pool, self.arguments.lock_timeout).await?;
         watch.attach(&mut target);
         let work = async {
+            require_tarsys(&target).await?;
             let found = target
                 .reading(async |reading| schema::read::schema(reading).await)
                 .await

@@ -1,5 +1,6 @@
 //! Reads a schema from PostgreSQL's catalogs. Needs no privilege on the tables.
 
+use migration::Revision;
 use sea_orm::{DbErr, QueryResult};
 
 use crate::database::transaction::Transaction;
@@ -8,19 +9,21 @@ use crate::schema::model::{Column, ForeignKey, ForeignKeyAction, Index, Schema, 
 use crate::schema::{definition, visible};
 
 /// Reads the tables to which the names lead in this transaction: those of the schemas of the search path, or the
-/// temporary ones.
+/// temporary ones. Only of TARSy's tables expressions are read.
 pub(crate) async fn read(connection: &Transaction) -> Result<Schema, DbErr> {
     let namespace = connection.namespace();
     let schemas = namespace.path();
     let without_schemas = |definition: String| definition::without_schemas(&definition, schemas);
     let rows = async |sql: &str| visible::rows(connection, sql, []).await;
+    let with_expressions =
+        async |sql: &str| visible::rows(connection, sql, [visible::texts(&Revision::HEAD.tables())]).await;
     let mut schema = Schema::default();
     for row in rows(TABLES).await? {
         let table = table(&mut schema, &row)?;
         table.schema = row.try_get("", "schema_name")?;
         table.is_unlogged = row.try_get("", "is_unlogged")?;
     }
-    for row in rows(COLUMNS).await? {
+    for row in with_expressions(COLUMNS).await? {
         let column = Column {
             kind: ColumnKind::of(&without_schemas(row.try_get("", "kind")?)),
             nullable: row.try_get("", "nullable")?,
@@ -31,7 +34,7 @@ pub(crate) async fn read(connection: &Transaction) -> Result<Schema, DbErr> {
     for row in rows(PRIMARY_KEYS).await? {
         table(&mut schema, &row)?.primary_key = row.try_get("", "columns")?;
     }
-    for row in rows(INDEXES).await? {
+    for row in with_expressions(INDEXES).await? {
         let index = Index {
             columns: row.try_get::<Vec<_>>("", "columns")?.into_iter().map(without_schemas).collect(),
             unique: row.try_get("", "is_unique")?,
@@ -42,7 +45,7 @@ pub(crate) async fn read(connection: &Transaction) -> Result<Schema, DbErr> {
         };
         table(&mut schema, &row)?.indexes.insert(row.try_get("", "name")?, index);
     }
-    for row in rows(CHECKS).await? {
+    for row in with_expressions(CHECKS).await? {
         let (name, definition): (String, String) = (row.try_get("", "name")?, row.try_get("", "definition")?);
         table(&mut schema, &row)?.checks.insert(format!("{name} {}", without_schemas(definition)));
     }

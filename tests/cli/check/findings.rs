@@ -95,7 +95,13 @@ fn tables_without_a_ledger_need_init(database: &Database) {
 fn two_rows_in_the_ledger_are_a_failure(database: &Database) {
     database.create_schema(Schema::Baseline);
     database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
-    finds(database, 4, "revision", "failed", "`alembic_version` has 2 rows: 7c617b3e7c2c, ae85467a75d2");
+    finds(
+        database,
+        4,
+        "revision",
+        "failed",
+        "`alembic_version` has 2 rows, and must have one: 7c617b3e7c2c (2 of 23), ae85467a75d2 (1 of 23)",
+    );
 }
 
 #[apply(test)]

@@ -127,7 +127,10 @@ fn lost_tables_are_named_with_or_without_a_ledger(database: &Database) {
 fn two_rows_in_the_ledger_are_refused(database: &Database) {
     init(database, &[]).expect(0);
     database.execute("INSERT INTO alembic_version VALUES ('7c617b3e7c2c')");
-    is_refused(database, "`alembic_version` has 2 rows (7c617b3e7c2c, ae85467a75d2)");
+    is_refused(
+        database,
+        "`alembic_version` has 2 rows, and must have one: 7c617b3e7c2c (2 of 23), ae85467a75d2 (1 of 23)",
+    );
 }
 
 #[apply(test)]

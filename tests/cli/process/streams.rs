@@ -190,7 +190,12 @@ fn logs_as_json_are_one_object_a_line() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect();
-    assert!(lines.iter().any(|line| line["level"] == "ERROR"), "{}", outcome.stderr);
+    let error = lines.iter().find(|line| line["level"] == "ERROR").expect("an error");
+    let fields = &error["fields"];
+    assert_eq!((&fields["class"], &fields["exit_code"]), (&"refused".into(), &124.into()), "{error:#}");
+    assert!(fields["causes"].as_array().is_some_and(|causes| causes.len() == 2), "{error:#}");
+    assert!(fields["details"].as_array().is_some_and(Vec::is_empty), "{error:#}");
+    assert!(error["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{error:#}");
 }
 
 #[apply(test)]

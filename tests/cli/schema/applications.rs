@@ -66,7 +66,9 @@ fn a_migration_names_the_application_on_either_end() {
     each([(SUCCESSOR, SUCCESSORS), (CALENDAR, CALENDARS)], |(tables, words)| {
         let (source, target) = source_and_target();
         target.execute(tables);
-        Outcome::of(tarsy_db(&source).args(arguments(&target))).expect(4).tells(&[words]);
+        for more in [&[][..], &["--append"], &["--dry-run"], &["--verify-only"]] {
+            Outcome::of(tarsy_db(&source).args(arguments(&target)).args(more)).expect(4).tells(&[words]);
+        }
         let (source, target) = (Database::sqlite(), Database::postgresql());
         source.execute(tables);
         Outcome::of(tarsy_db(&source).args(arguments(&target))).expect(4).tells(&[words]);

@@ -35,8 +35,8 @@ fn run_printed_sql(database: &Database, printed: &Outcome) {
 #[apply(test)]
 fn tables_and_columns_with_the_names_of_later_ones_block_the_upgrade(database: &Database) {
     let cases = [
-        ("CREATE TABLE events (id INTEGER, what VARCHAR(10))", "created_at"),
-        ("CREATE TABLE chats (chat_id INTEGER)", "11b500f06df2 (11 of 23)"),
+        ("CREATE TABLE events (id INTEGER, channel VARCHAR(10))", "created_at"),
+        ("CREATE TABLE chats (chat_id INTEGER, created_at_us BIGINT)", "11b500f06df2 (11 of 23)"),
         ("ALTER TABLE stage_executions ADD COLUMN parallel_index VARCHAR", "stage_executions.parallel_index is"),
     ];
     each(cases, |(sql, words)| {
@@ -244,7 +244,8 @@ fn a_revision_that_a_newer_backend_writes_first_is_not_overwritten() {
     init_to(&database, "baseline");
     let newer = format!(
         "{LOCK} UPDATE alembic_version SET version_num = 'ffff00000024';
-         CREATE TABLE events (); CREATE TABLE chats (); CREATE TABLE chat_user_messages ()"
+         CREATE TABLE events (channel text); CREATE TABLE chats (created_at_us bigint);
+         CREATE TABLE chat_user_messages (chat_id text)"
     );
     let (mut backend, init) = init_behind(&database, &newer, &TO_HEAD);
     backend.execute("COMMIT");

@@ -1,6 +1,7 @@
 SELECT c.relname::text AS table_name, ic.relname::text AS name, i.indisunique AS is_unique,
-       i.indisvalid AS valid, am.amname::text AS method, pg_get_expr(i.indpred, i.indrelid) AS predicate,
-       (SELECT array_agg(coalesce(a.attname::text, pg_get_indexdef(i.indexrelid, k.position::int, true))
+       i.indisvalid AS valid, am.amname::text AS method, CASE WHEN c.relname = ANY ($2) THEN pg_get_expr(i.indpred, i.indrelid) END AS predicate,
+       (SELECT array_agg(coalesce(a.attname::text, CASE WHEN c.relname = ANY ($2)
+                                  THEN pg_get_indexdef(i.indexrelid, k.position::int, true) ELSE 'an expression' END)
                          || CASE WHEN i.indoption[k.position - 1] & 1 = 1 THEN ' DESC' ELSE '' END
                          ORDER BY k.position)
         FROM unnest(i.indkey) WITH ORDINALITY k(number, position)
