@@ -231,23 +231,25 @@ impl Snapshot {
         &self.reader
     }
 
-    /// Requires that a file that is read in place without a lock has not changed.
+    /// Requires that a file that is read in place without a lock has not changed. What is in its `-wal` by now was not
+    /// read.
     ///
     /// # Errors
     /// [`SourceError::Changed`] if it has.
     pub fn require_unchanged(&self) -> Result<(), SourceError> {
         match (&self.held, self.origin) {
-            (ConsistencyToken::Seen(before), Origin::AtRest) if self.is_unlike(before) => {
+            (ConsistencyToken::Seen(before), Origin::AtRest)
+                if self.state().is_none_or(|now| !now.has_pages_of(before)) =>
+            {
                 Err(SourceError::Changed { path: self.path.display().to_string() })
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether the file's state differs from `before`.
-    fn is_unlike(&self, before: &FileState) -> bool {
-        let now = SqliteFile::open(&self.path).ok().and_then(|file| file.look().ok());
-        now.as_ref() != Some(before)
+    /// The file's state now; `None` if it is gone or cannot be read.
+    fn state(&self) -> Option<FileState> {
+        SqliteFile::open(&self.path).ok().and_then(|file| file.look().ok())
     }
 
     /// Ends the read transaction. Returns what happened to the source meanwhile. Waits until the connection is back in
@@ -275,7 +277,7 @@ impl Snapshot {
             }
             ConsistencyToken::Seen(before) => {
                 self.require_unchanged()?;
-                changes.written_since = self.is_unlike(before);
+                changes.written_since = self.state().is_none_or(|now| now.was_written_since(before));
             }
         }
         Ok(changes)

@@ -238,6 +238,21 @@ impl FileState {
         says_wal(&self.header)
     }
 
+    /// Whether the file itself is as it was, whatever is beside it. Another process that only reads creates an empty
+    /// `-wal`, and one that writes leaves the file alone until a checkpoint.
+    pub(crate) fn has_pages_of(&self, before: &Self) -> bool {
+        (&self.header, &self.file) == (&before.header, &before.file)
+    }
+
+    /// Whether rows were written since, to the file or beside it.
+    pub(crate) fn was_written_since(&self, before: &Self) -> bool {
+        let beside = |state: &Self| {
+            let journal = state.journal.clone().filter(|_| state.is_hot);
+            (state.wal.clone().filter(|wal| wal.length > 0), journal)
+        };
+        !self.has_pages_of(before) || beside(self) != beside(before)
+    }
+
     /// The length of the `-wal` in bytes, which belongs to the database.
     pub(crate) fn wal_length(&self) -> u64 {
         self.wal.as_ref().map_or(0, |stamp| stamp.length)

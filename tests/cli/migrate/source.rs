@@ -109,6 +109,41 @@ fn a_backend_that_ends_meanwhile_loses_nothing_although_the_reader_is_the_last()
 }
 
 #[apply(test)]
+fn a_reader_that_opens_a_source_at_rest_meanwhile_is_no_change() {
+    let (source, target) = one_session_and_target();
+    let mut reader = Held::connect(&source);
+    let moved = migrate_while(&source, &target, |_| {
+        reader.execute("BEGIN; SELECT count(*) FROM alert_sessions");
+        assert!(source.directory().join("history.db-wal").exists());
+    });
+    // Only the session that holds the run up is a worry.
+    let moved = moved.expect(0);
+    assert!(moved.worries().iter().all(|line| line.contains("locks alert_sessions")), "{}", moved.stderr);
+    assert_eq!(session_ids(&target), ["one"]);
+    reader.close();
+}
+
+#[apply(test)]
+fn a_backend_that_starts_beside_a_source_at_rest_may_write_until_it_changes_the_file_itself() {
+    let (source, target) = one_session_and_target();
+    let mut backend = Held::connect(&source);
+    let moved = migrate_while(&source, &target, |_| backend.execute(&session_statement("after")));
+    assert!(moved.expect(0).stderr.contains(STAYS_BEHIND));
+    assert_eq!(session_ids(&target), ["one"]);
+    backend.close();
+    // The last connection has written the `-wal` into the file: at rest again.
+    target.execute("TRUNCATE alert_sessions CASCADE");
+    let mut backend = Held::connect(&source);
+    let refused = migrate_while(&source, &target, |_| {
+        backend.execute(&session_statement("later"));
+        backend.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    });
+    refused.expect(75).fails_with(&["history.db changed while it was read"]);
+    assert_eq!(target.count("alert_sessions"), 0);
+    backend.close();
+}
+
+#[apply(test)]
 fn a_backend_with_a_rollback_journal_can_commit_meanwhile() {
     let (source, target) = one_session_and_target();
     source.execute("PRAGMA journal_mode = DELETE");
