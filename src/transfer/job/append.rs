@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use migration::{Revision, ledger};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::ending::give_up;
@@ -73,11 +74,9 @@ impl Load<'_> {
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?.detach();
         let result = async {
             // Before the locks were taken another session may have altered the tables.
-            if locked.context((Verb::Read, "the target's schema"))? != *found {
-                return Err(in_conflict(
-                    (Verb::Insert, "rows into the target"),
-                    "another session altered its tables in the meantime",
-                ));
+            if let Some(table) = altered(found, &locked.context((Verb::Read, "the target's schema"))?) {
+                let what = format!("another session altered {table} in the meantime");
+                return Err(in_conflict((Verb::Insert, "rows into the target"), &what));
             }
             self.append_in_transaction(&mut connection, source, ending).await
         };
@@ -220,6 +219,12 @@ impl Load<'_> {
         }
         Ok(())
     }
+}
+
+/// A table of TARSy's that is not as it was, if there is one. What other applications do in the same schema is theirs.
+fn altered(before: &Schema, now: &Schema) -> Option<&'static str> {
+    let names = Revision::HEAD.tables().into_iter().chain([ledger::TABLE]);
+    names.into_iter().find(|name| before.tables.get(*name) != now.tables.get(*name))
 }
 
 /// An error that another session caused, which a retry can solve.

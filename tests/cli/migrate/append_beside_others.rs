@@ -8,7 +8,7 @@ use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_many, insert_session, session_ids};
 use crate::support::migration::{arguments, one_session_and_target, picture};
 use crate::support::process::Held;
-use crate::support::{Running, apply, test};
+use crate::support::{Outcome, Running, apply, test};
 
 #[apply(test)]
 fn a_row_that_another_session_updates_is_waited_for_and_compared_afterwards() {
@@ -35,6 +35,30 @@ fn a_row_locked_for_too_long_is_busy_and_the_holder_named() {
     // Rows that are only counted are not locked.
     append_with(&source, &target, &["--lock-timeout", "300ms", "--dry-run"]).expect(0);
     other.close();
+}
+
+/// Runs an append that waits for its locks on tables, while another session changes something before its commit.
+fn append_after(change: &str) -> Outcome {
+    let (source, target) = two_histories();
+    let mut other = Held::begin(&target, &format!("LOCK TABLE alert_sessions IN SHARE MODE; {change}"));
+    let run = Running::start(&source, &[arguments(&target).as_slice(), &["--append"]].concat());
+    wait_for_lock(&target);
+    other.execute("COMMIT");
+    other.close();
+    run.finish()
+}
+
+#[apply(test)]
+fn what_another_application_creates_in_the_same_schema_is_no_change_of_the_tables() {
+    let created = append_after("CREATE TABLE theirs (id integer PRIMARY KEY, note text DEFAULT 'none')").expect(0);
+    assert_eq!(came(&created.json()), [Some(4), Some(4), Some(0)]);
+}
+
+#[apply(test)]
+fn a_table_that_another_session_alters_before_the_locks_is_named_and_nothing_inserted() {
+    let refused = append_after("CREATE INDEX theirs ON alert_sessions (agent_type, chain_id)").expect(75);
+    refused.fails_with(&["another session altered alert_sessions in the meantime"]);
+    assert_eq!(refused.json()["error"]["hint"], "run the same command again");
 }
 
 #[apply(test)]
