@@ -1,6 +1,7 @@
 //! `migrate-sqlite-to-postgres`: damage that SQLite's integrity check finds is reported before the first row is copied.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -169,9 +170,22 @@ fn values_that_their_own_table_refuses_stay_hazards() {
     insert_against_constraints(&source, "alert_sessions", is, was, insert);
     each([&mut migrate(&source, &target), &mut check_only(&source)], |run| {
         let refused = Outcome::of(run).expect(65);
-        refused.tells(&["alert_sessions `one` agent_type: NULL in a column that is NOT NULL"]);
+        refused.fails_with(&[r#""primary_key":"one""#, "NULL in a column that is NOT NULL"]);
         assert_eq!(refused.json()["error"]["details"].as_array().map(Vec::len), Some(1));
     });
+}
+
+#[apply(test)]
+fn a_damaged_page_of_the_sessions_is_a_finding_like_any_other() {
+    let (source, _) = one_session_and_target();
+    let page = source.number("SELECT rootpage FROM sqlite_schema WHERE name = 'alert_sessions'") - 1;
+    let size = source.number("PRAGMA page_size");
+    source.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    let file = std::fs::OpenOptions::new().write(true).open(source.file()).expect("the file is there");
+    let zeros = vec![0; usize::try_from(size).expect("a size")];
+    file.write_all_at(&zeros, u64::try_from(page * size).expect("an offset")).expect("it can be written");
+    let refused = Outcome::of(&mut check_only(&source)).expect(74);
+    refused.fails_with(&["is damaged", "finding", "--accept-damage"]);
 }
 
 #[apply(test)]
@@ -197,7 +211,7 @@ fn a_value_that_only_the_source_refuses_is_a_hazard_unless_it_is_accepted() {
     let (is, was) = (r#""stage_output" JSON"#, r#""stage_output" TEXT"#);
     let update = "UPDATE stage_executions SET stage_output = '12'";
     insert_against_constraints(&source, "stage_executions", is, was, update);
-    let shown = "stage_executions stage_output: SQLite's own check reports 2 times: TEXT value in stage_executions.stage_output";
+    let shown = "SQLite's own check reports 2 times: TEXT value in stage_executions.stage_output";
     each(
         [
             &mut migrate(&source, &target),
@@ -206,7 +220,7 @@ fn a_value_that_only_the_source_refuses_is_a_hazard_unless_it_is_accepted() {
             &mut check_only(&source),
         ],
         |run| {
-            Outcome::of(run).expect(65).tells(&[shown]);
+            Outcome::of(run).expect(65).fails_with(&[shown]);
         },
     );
     let accepting = ["--accept-damage", "--report", "move.json"];
