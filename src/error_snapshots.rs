@@ -522,6 +522,7 @@ fn every_error_of_the_report() {
     let samples = samples!(ReportError {
         Write => [error(ReportError::Write { path: text("move.json"), source: io(ErrorKind::PermissionDenied) })],
         Published => [error(ReportError::Published { path: text("move.json") })],
+        Pending => [error(ReportError::Pending { path: text("move.json"), target: text("tarsy@db:5432/tarsy") })],
         Foreign => [error(ReportError::Foreign { path: text("move.json") })],
     });
     assert_seen("error-transfer-report", &samples);

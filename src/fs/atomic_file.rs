@@ -3,36 +3,42 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+#[cfg(target_os = "linux")]
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+
 use super::temporary;
 
-/// A file that is written under a temporary name in the same directory (a leading dot, a number at the end). It is
-/// removed if it is dropped before it was published.
+/// The names of open files.
+const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// A file that has no name until it is published, so that a killed process leaves nothing of it. Where the file system
+/// has no such files it has a temporary name in the same directory (a leading dot, a number at the end), and is removed if
+/// it is dropped before it was published.
 pub(crate) struct AtomicFile {
     path: PathBuf,
-    unfinished: PathBuf,
+    /// The temporary name, if there is one.
+    unfinished: Option<PathBuf>,
     file: File,
-    /// Whether the file is kept.
-    stays: bool,
 }
 
 impl AtomicFile {
-    /// Creates the temporary file with these permissions, whatever the process's umask is.
+    /// Creates the file with these permissions, whatever the process's umask is.
     pub(crate) fn create(path: &Path, mode: u32) -> io::Result<Self> {
-        let mut attempt = 0_u32;
-        let (unfinished, file) = loop {
-            let unfinished = unfinished(path, attempt);
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished) {
-                Ok(file) => break (unfinished, file),
-                // In containers every process may have the same process id, also a killed one.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
-                Err(error) => return Err(error),
+        let (unfinished, file) = match unnamed(parent(path)) {
+            Ok(file) => (None, file),
+            Err(_) => {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create_new(true).mode(0o600);
+                let (name, file) = under_free_name(path, |name| options.open(name))?;
+                temporary::remember(&name);
+                (Some(name), file)
             }
         };
-        temporary::remember(&unfinished);
-        let this = Self { path: path.to_owned(), unfinished, file, stays: false };
+        let this = Self { path: path.to_owned(), unfinished, file };
         this.file.set_permissions(Permissions::from_mode(mode))?;
         Ok(this)
     }
@@ -58,31 +64,26 @@ impl AtomicFile {
         &self.file
     }
 
+    /// A path under which it can be read before it is published.
     #[must_use]
-    pub(crate) fn unfinished(&self) -> &Path {
-        &self.unfinished
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        self.unfinished.clone().unwrap_or_else(|| descriptor(&self.file))
     }
 
-    /// Marks the file as complete. If a panic ends the process now, it is kept under its temporary name; if it is
-    /// dropped it is removed.
-    pub(crate) fn keep(&self) {
-        temporary::keep(&self.unfinished);
-    }
-
-    /// Renames the file to its final name. Its content must be on the disk already. If the rename fails, the complete
-    /// file is kept under its temporary name.
+    /// Gives the file its final name. Its content must be on the disk already. If the rename fails, the complete file is
+    /// kept under its temporary name.
     pub(crate) fn publish(mut self) -> io::Result<()> {
-        self.stays = true;
-        temporary::forget(&self.unfinished);
-        std::fs::rename(&self.unfinished, &self.path).and_then(|()| File::open(parent(&self.path))?.sync_all())
+        self.place()
     }
 
-    /// Keeps the file under its temporary name, which is returned.
-    #[must_use]
-    pub(crate) fn leave(mut self) -> PathBuf {
-        self.stays = true;
-        temporary::forget(&self.unfinished);
-        self.unfinished.clone()
+    /// Does the same with a file that is still needed.
+    pub(crate) fn place(&mut self) -> io::Result<()> {
+        let name = match self.unfinished.take() {
+            Some(name) => name,
+            None => under_free_name(&self.path, |name| link(&self.file, name))?.0,
+        };
+        temporary::forget(&name);
+        std::fs::rename(&name, &self.path).and_then(|()| File::open(parent(&self.path))?.sync_all())
     }
 }
 
@@ -104,15 +105,58 @@ impl Seek for AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if !self.stays {
-            let _ = std::fs::remove_file(&self.unfinished);
-            temporary::forget(&self.unfinished);
+        if let Some(name) = &self.unfinished {
+            let _ = std::fs::remove_file(name);
+            temporary::forget(name);
         }
     }
 }
 
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Opens a file without a name. One that cannot be linked later is of no use.
+#[cfg(target_os = "linux")]
+fn unnamed(directory: &Path) -> io::Result<File> {
+    std::fs::metadata(DESCRIPTORS)?;
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unnamed(_: &Path) -> io::Result<File> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Gives a file without a name one.
+#[cfg(target_os = "linux")]
+fn link(file: &File, name: &Path) -> io::Result<()> {
+    Ok(rustix::fs::linkat(CWD, descriptor(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+/// The name of an open file.
+fn descriptor(file: &File) -> PathBuf {
+    Path::new(DESCRIPTORS).join(file.as_raw_fd().to_string())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn link(_: &File, _: &Path) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Tries temporary names until one is free. Returns it with the result.
+fn under_free_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io::Result<(PathBuf, T)> {
+    let mut attempt = 0_u32;
+    loop {
+        let name = unfinished(path, attempt);
+        match create(&name) {
+            Ok(created) => return Ok((name, created)),
+            // In containers every process may have the same process id, also a killed one.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 100 => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn unfinished(path: &Path, attempt: u32) -> PathBuf {
@@ -147,7 +191,8 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("the file exists"), b"before");
 
         // A killed process of the same process id left this one.
-        let killed = AtomicFile::create(&path, 0o644).expect("a file").leave();
+        let killed = unfinished(&path, 0);
+        std::fs::write(&killed, "half").expect("a file");
         let mut file = AtomicFile::create(&path, 0o644).expect("a file");
         file.write_all(b"after").expect("the file can be written");
         file.publish().expect("it can be put in its place");

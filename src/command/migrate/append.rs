@@ -83,7 +83,7 @@ impl Run<'_> {
             let Prepared { plan, source, amounts, orphans, target_schema, .. } = &mut prepared;
             let on_commit = Box::new(|loads: &[TableLoad]| {
                 let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
-                self.complete_report(Outcome::Appended, &summary)
+                self.place_report(Outcome::Appended, &summary)
             });
             let loading = self.loading(plan, amounts, orphans, watch, on_commit);
             let result = loading.append(&target, target_schema, source, ending).await;

@@ -36,7 +36,7 @@ impl Run<'_> {
             let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
             let on_commit = Box::new(|loads: &[TableLoad]| {
                 let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, loads);
-                self.complete_report(Outcome::Moved, &summary)
+                self.place_report(Outcome::Moved, &summary)
             });
             let loaded = self.loading(plan, amounts, orphans, watch, on_commit).run(&target, source).await;
             match loaded {

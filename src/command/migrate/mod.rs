@@ -84,7 +84,7 @@ async fn check_source(
     now: DateTime<Utc>,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
-    let (run, snapshot) = Run::open(arguments, PoolLimits::ONE, now, progress).await?;
+    let (run, snapshot) = Run::open(arguments, PoolLimits::ONE, None, now, progress).await?;
     let result = run.check(snapshot).await;
     run.settle(result, None)
 }
@@ -101,7 +101,8 @@ async fn move_history(
     let (to, backend_url) = (&settings.database.value, settings.backend_url());
     // The transaction of a move is the session's, which must not be replaced because of its age.
     let pool = PoolLimits { recycle: None, ..settings.pool.limits().for_up_to(1) };
-    let (run, snapshot) = Run::open(arguments, pool, now, progress).await?;
+    let empty_target = (mode == TargetMode::Load).then_some(to);
+    let (run, snapshot) = Run::open(arguments, pool, empty_target, now, progress).await?;
     let result = match mode {
         TargetMode::Load => run.load(to, backend_url, snapshot, watch).await,
         TargetMode::DryRun => run.rehearse(to, snapshot, watch).await,

@@ -24,7 +24,7 @@ use crate::settings::SettingsError;
 use crate::transfer::endpoints::{EndpointError, SourceState, inspect_source};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::report::{Findings, Outcome, ReportError, ReportFile};
+use crate::transfer::report::{Findings, Outcome, ReportError, ReportFile, SameMove};
 use crate::transfer::source::damage::{DamageError, Examination, Unchecked};
 use crate::transfer::source::missing::Parents;
 use crate::transfer::source::origin::Origin;
@@ -68,10 +68,11 @@ pub(crate) struct SourceSide {
 pub(crate) type Changes = BTreeMap<(String, Class, Policy), u64>;
 
 impl<'r> Run<'r> {
-    /// Opens the source and begins the report.
+    /// Opens the source and begins the report. `empty_target` is that of a move into empty tables.
     pub(crate) async fn open(
         arguments: &'r MigrateSqliteToPostgres,
         pool: PoolLimits,
+        empty_target: Option<&DatabaseUrl>,
         now: DateTime<Utc>,
         progress: &'r dyn Progress,
     ) -> Result<(Self, Snapshot), Error> {
@@ -88,7 +89,10 @@ impl<'r> Run<'r> {
             origin => tracing::info!("the source {url}: {origin}"),
         }
         let end = inspect_source(snapshot.reader()).await?;
-        let report = arguments.report.as_deref().map(ReportFile::create).transpose()?.map(RefCell::new);
+        let (from, to) = (url.to_string(), empty_target.map(ToString::to_string));
+        let this = to.as_deref().map(|target| SameMove { source: &from, target });
+        let report = arguments.report.as_deref().map(|path| ReportFile::create(path, this)).transpose()?;
+        let report = report.map(RefCell::new);
         let source = SourceSide { url, path, origin: snapshot.origin(), end };
         let heading = heading(now, &source, &policies);
         let run = Self {
@@ -193,7 +197,12 @@ impl Run<'_> {
         self.report.as_ref().map_or(Ok(()), |report| write(&mut report.borrow_mut()))
     }
 
-    /// Writes the report to its temporary file.
+    /// Completes the report before the commit, and gives it its name: its outcome is still unknown.
+    pub(crate) fn place_report(&self, outcome: Outcome, summary: &impl Serialize) -> Result<(), ReportError> {
+        self.with_report(|report| report.place(&self.document(outcome, summary)))
+    }
+
+    /// Completes the report, which `settle` publishes.
     pub(crate) fn complete_report(&self, outcome: Outcome, summary: &impl Serialize) -> Result<(), ReportError> {
         self.with_report(|report| report.complete(&self.document(outcome, summary)))
     }
@@ -226,9 +235,10 @@ impl Run<'_> {
         match self.report.map(RefCell::into_inner) {
             Some(report) if has_outcome => report.publish()?,
             Some(report) if is_unknown => {
-                tracing::warn!("if the commit took place, this is its report: {}", report.leave().display());
+                tracing::warn!("if the commit took place, this is its report: {}", report.path().display());
             }
-            _ => {}
+            Some(report) => report.withdraw(),
+            None => {}
         }
         result
     }

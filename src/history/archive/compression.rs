@@ -36,7 +36,7 @@ pub(super) fn compress(path: &Path, compressed: &Path) -> io::Result<()> {
     io::copy(&mut File::open(path)?, &mut encoder)?;
     let target = encoder.finish()?;
     target.file().sync_all()?;
-    require_same(path, target.unfinished())?;
+    require_same(path, &target.unfinished())?;
     require_closed(path)?;
     target.publish()?;
     std::fs::remove_file(path)

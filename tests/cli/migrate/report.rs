@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::activity::wait_for_lock;
+use crate::support::activity::{wait_for_lock, wait_for_no_session_of_the_tool};
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::migration::{
-    REPORT, arguments, arguments_to, migrate, one_session_and_nothing, one_session_and_target, picture, read_report,
-    read_report_at,
+    REPORT, arguments, arguments_to, migrate, migrate_to, one_session_and_nothing, one_session_and_target, picture,
+    read_report,
 };
 use crate::support::process::Held;
 use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
@@ -145,8 +145,6 @@ fn an_interrupted_run_deletes_its_unfinished_report() {
     let lock = Held::begin(&target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
     let run = Running::start(&source, &[&arguments(&target)[..], &REPORT].concat());
     wait_for_lock(&target);
-    let unfinished = source.directory().join(format!(".report.json.{}", run.pid()));
-    assert_eq!(mode(&unfinished), 0o600);
     run.signal("TERM");
     run.finish().expect(143);
     lock.close();
@@ -154,7 +152,19 @@ fn an_interrupted_run_deletes_its_unfinished_report() {
 }
 
 #[apply(test)]
-fn the_report_is_complete_before_the_commit_and_in_its_place_after_it() {
+fn a_killed_run_leaves_no_file() {
+    let (source, target) = one_session_and_target();
+    let lock = Held::begin(&target, "LOCK TABLE alert_sessions IN ROW EXCLUSIVE MODE");
+    let run = Running::start(&source, &[&arguments(&target)[..], &REPORT].concat());
+    wait_for_lock(&target);
+    run.signal("KILL");
+    run.finish();
+    lock.close();
+    assert_eq!(names(source.directory()), ["history.db"]);
+}
+
+#[apply(test)]
+fn the_report_is_complete_and_in_its_place_before_the_commit_which_it_does_not_know_yet() {
     let (source, target) = hazards_and_nothing();
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
     let proxy = Proxy::to(target.port());
@@ -162,14 +172,17 @@ fn the_report_is_complete_before_the_commit_and_in_its_place_after_it() {
     let url = target.url_through(proxy.port);
     let mut run = Running::start(&source, &[&arguments_to(&url)[..], &STRIP].concat());
     assert!(proxy.has_halted(&mut run), "{}", run.stderr());
-    assert!(!source.directory().join("report.json").exists());
-    let unfinished = source.directory().join(format!(".report.json.{}", run.pid()));
-    let before = std::fs::read(&unfinished).expect("the unfinished report is there");
+    let before = read_report(&source);
+    assert_eq!(before["outcome"], "pending");
+    assert_eq!(mode(&source.directory().join("report.json")), 0o600);
     proxy.resume();
     run.finish().expect(0);
     assert_eq!(names(source.directory()), ["history.db", "report.json"]);
-    assert!(std::fs::read(source.directory().join("report.json")).expect("the report") == before);
-    assert_eq!(read_report(&source)["outcome"], "moved");
+    let after = read_report(&source);
+    assert_eq!(after["outcome"], "moved");
+    assert!(
+        after.as_object().expect("an object").iter().all(|(name, value)| name == "outcome" || before[name] == *value)
+    );
     assert_eq!(changed(&read_report(&source)).len(), 2);
 }
 
@@ -183,15 +196,57 @@ fn if_the_outcome_of_the_commit_is_unknown_the_report_is_kept() {
     let mut run = Running::start(&source, &[&arguments_to(&url)[..], &STRIP].concat());
     assert!(proxy.has_halted(&mut run), "{}", run.stderr());
     target.wait_until("SELECT count(*) FROM pg_tables WHERE tablename = 'alert_sessions'");
-    let unfinished = format!(".report.json.{}", run.pid());
     proxy.cut();
     let lost = run.finish().expect(69);
     assert!(lost.stderr.contains("whether the commit took place"), "{}", lost.stderr);
-    assert!(lost.stderr.contains(&unfinished), "{}", lost.stderr);
+    assert!(lost.stderr.contains("this is its report: report.json"), "{}", lost.stderr);
     assert_eq!(target.texts("SELECT final_analysis FROM alert_sessions"), [Some("a".to_owned())]);
-    assert_eq!(names(source.directory()), [unfinished.as_str(), "history.db"]);
-    let report = read_report_at(&source.directory().join(unfinished));
-    assert_eq!((&report["outcome"], changed(&report).len()), (&json!("moved"), 2));
+    assert_eq!(names(source.directory()), ["history.db", "report.json"]);
+    let report = read_report(&source);
+    assert_eq!((&report["outcome"], changed(&report).len()), (&json!("pending"), 2));
+}
+
+/// Kills a move before or after the server gets its COMMIT. Its report is pending then.
+fn killed_at_its_commit(moment: Moment<'_>) -> (Database, Database, Proxy) {
+    let (source, target) = hazards_and_nothing();
+    source.execute("UPDATE mcp_communications SET tool_result = '[]'");
+    let proxy = Proxy::to(target.port());
+    proxy.halt_at(moment, Silence::Network);
+    let url = target.url_through(proxy.port);
+    let mut run = Running::start(&source, &[&arguments_to(&url)[..], &STRIP].concat());
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    run.signal("KILL");
+    run.finish();
+    proxy.cut();
+    wait_for_no_session_of_the_tool(&target);
+    assert_eq!(names(source.directory()), ["history.db", "report.json"]);
+    assert_eq!(read_report(&source)["outcome"], "pending");
+    (source, target, proxy)
+}
+
+#[apply(test)]
+fn the_next_run_says_what_a_pending_report_is_and_overwrites_it_only_if_the_target_is_empty() {
+    let words = "report.json is the report of this move, which ended before it knew whether its commit took place";
+    let (source, target, proxy) = killed_at_its_commit(Moment::Before(COMMIT));
+    let before = files(source.directory());
+    each(["--check-only", "--dry-run", "--verify-only"], |option| {
+        let to = if option == "--check-only" { &[][..] } else { &["--to", target.url()] };
+        let mut command = bare_tarsy_db(source.directory());
+        command.args(["migrate-sqlite-to-postgres", option]).args(to).args(STRIP);
+        let refused = Outcome::of(&mut command).expect(7);
+        assert!(refused.stderr.contains("before it knew whether its commit took place"), "{}", refused.stderr);
+        assert!(before == files(source.directory()), "{:?}", names(source.directory()));
+    });
+    let again = || Outcome::of(migrate_to(&source, &target.url_through(proxy.port)).args(STRIP));
+    let moved = again().expect(0);
+    assert!(moved.stderr.contains(words), "{}", moved.stderr);
+    assert_eq!(read_report(&source)["outcome"], "moved");
+
+    let (source, target, proxy) = killed_at_its_commit(Moment::After(COMMIT));
+    let before = files(source.directory());
+    let refused = Outcome::of(migrate_to(&source, &target.url_through(proxy.port)).args(STRIP)).expect(7);
+    assert!(refused.stderr.contains(words) && refused.stderr.contains("holds 1 row"), "{}", refused.stderr);
+    assert!(before == files(source.directory()), "{:?}", names(source.directory()));
 }
 
 #[apply(test)]
