@@ -53,7 +53,8 @@ impl Details {
             Some(counts) => (counts.total(), "`--report FILE`"),
             None => (listed, "`--output json`"),
         };
-        if total > shown {
+        // Without any line, the items are shown elsewhere.
+        if total > shown && listed > 0 {
             self.lines.push(format!("and {} more: {place} lists all", number(total - shown)));
             self.lines.extend(self.counts.map(|counts| counts.line()));
         }

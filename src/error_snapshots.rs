@@ -44,7 +44,7 @@ use crate::transfer::target::error::WriteError;
 use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleKind, ObstacleSeverity};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::{Beyond, Fault, Hazard, JsonKind, Reason};
-use crate::transfer::value::hazard_list::{HazardError, HazardList};
+use crate::transfer::value::hazard_list::{HazardError, HazardList, ShownHazards};
 use crate::transfer::value::policy::{Class, Policy, PolicyError};
 
 /// All that the program shows of an error.
@@ -412,7 +412,7 @@ fn unmapped(items: &[(&str, Option<u64>, Option<usize>)]) -> TransferError {
 fn hazards(hazards: &[Hazard]) -> HazardError {
     let mut list = HazardList::default();
     list.add(hazards);
-    HazardError(list)
+    HazardError(list, ShownHazards::Each)
 }
 
 fn hazard(fault: &Fault) -> Hazard {

@@ -15,6 +15,7 @@ use crate::transfer::job::append::AppendMode;
 use crate::transfer::report::Outcome;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::summary::TableLoad;
+use crate::transfer::target::error::WriteError;
 use crate::transfer::target::operation::Operation;
 use crate::transfer::target::preflight::{self, TargetTables};
 
@@ -76,9 +77,13 @@ impl Run<'_> {
         let work = async {
             let mut prepared = self.prepare(&target, Operation::Append, snapshot, watch).await?;
             let total: Amount = prepared.amounts.iter().copied().sum();
-            if ending == AppendMode::Insert {
-                let (rows, size) = (counted(total.rows, "row"), size(total.bytes));
-                tracing::info!("appending {rows} with about {size} of values from {} to {to}", self.source.url);
+            match ending {
+                AppendMode::Insert => {
+                    let (rows, size) = (counted(total.rows, "row"), size(total.bytes));
+                    tracing::info!("appending {rows} with about {size} of values from {} to {to}", self.source.url);
+                }
+                // Rows that are only counted meet none of the target's indexes.
+                AppendMode::Count => self.ask(&target, &mut prepared, watch).await?,
             }
             let Prepared { plan, source, amounts, orphans, target_schema, .. } = &mut prepared;
             let on_commit = Box::new(|loads: &[TableLoad]| {
@@ -86,11 +91,16 @@ impl Run<'_> {
                 self.place_report(Outcome::Appended, &summary)
             });
             let loading = self.loading(plan, amounts, orphans, watch, on_commit);
-            let result = loading.append(&target, target_schema, source, ending).await;
+            let result = match self.has_hazards() {
+                true => Err(WriteError::FoundHazard.into()),
+                false => loading.append(&target, target_schema, source, ending).await,
+            };
             drop(loading);
             match result {
                 Ok(loads) => Ok((prepared, loads)),
-                Err(error) => Err(self.with_all_hazards(error, Operation::Append, &mut prepared, watch).await?),
+                Err(error) => {
+                    Err(self.with_all_hazards(error, (&target, Operation::Append), &mut prepared, watch).await?)
+                }
             }
         };
         let result = watch.over(work).await;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::run::{Run, warn_of_long_entries};
+use super::answer::undecided_block;
+use super::run::Run;
 use super::summary::changes_block;
 use crate::database::namespace::Namespace;
 use crate::error::Error;
@@ -12,8 +13,9 @@ use crate::output::{self, Block, Report};
 use crate::transfer::plan::{self, TablePlan};
 use crate::transfer::report::Outcome;
 use crate::transfer::source::missing::Parents;
-use crate::transfer::source::scan::{LongEntries, Source};
+use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
+use crate::transfer::source::undecided::Undecided;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::summary::TableRead;
 
@@ -23,6 +25,8 @@ struct SourceSummary {
     source: String,
     revision: &'static str,
     tables: Vec<CheckedTable>,
+    /// Values that only a server can accept or reject.
+    undecided: Vec<Undecided>,
     /// The number of findings of damage that `--accept-damage` accepts.
     accepted_damage: Option<usize>,
     seconds: f64,
@@ -47,19 +51,23 @@ impl Run<'_> {
         self.examine(&mut source).await?;
         let amounts = source.estimate(&tables).await?;
         let orphans = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
-        let listed = (Parents::InSource, LongEntries::Counted);
-        let scan = self.scan(&mut source, &tables, &amounts, &orphans, listed).await?;
+        let reads = self.scan(&mut source, &tables, &amounts, &orphans, Parents::InSource).await?;
+        let undecided = source.undecided(&tables, &self.policies, &orphans).await?;
         for warning in source.finish().await?.warnings() {
             tracing::warn!("{warning}");
         }
         self.require_no_hazards()?;
-        warn_of_long_entries(&scan);
-        let summary = self.check_summary(&tables, &scan.tables);
+        let summary = self.check_summary(&tables, &reads, undecided);
         self.complete_report(Outcome::Checked, &summary)?;
         Ok(Report::new(&summary, self.check_blocks(&summary)))
     }
 
-    fn check_summary(&self, tables: &[Arc<TablePlan>], reads: &[TableRead]) -> SourceSummary {
+    fn check_summary(
+        &self,
+        tables: &[Arc<TablePlan>],
+        reads: &[TableRead],
+        undecided: Vec<Undecided>,
+    ) -> SourceSummary {
         let tables = tables.iter().zip(reads).map(|(table, read)| CheckedTable {
             table: table.name.clone(),
             rows: read.amount.rows,
@@ -71,6 +79,7 @@ impl Run<'_> {
             source: self.source.url.to_string(),
             revision: self.source.end.revision.id(),
             tables: tables.collect(),
+            undecided,
             accepted_damage: self.accepted_damage(),
             seconds: self.started.elapsed().as_secs_f64(),
         }
@@ -87,10 +96,10 @@ impl Run<'_> {
         } else {
             "every value, changed by the policies"
         };
-        let mut blocks = vec![
-            Block::Line(format!("{from}, at revision {revision}: PostgreSQL can hold {held}")),
-            Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() },
-        ];
+        let held = if summary.undecided.is_empty() { held.to_owned() } else { format!("{held}, except perhaps these") };
+        let mut blocks = vec![Block::Line(format!("{from}, at revision {revision}: PostgreSQL can hold {held}"))];
+        blocks.extend(undecided_block(&summary.undecided));
+        blocks.push(Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() });
         blocks.extend(self.damage_block());
         blocks.extend(changes_block(&self.changes.borrow()));
         blocks

@@ -2,7 +2,7 @@
 
 use super::plan_report::Planned;
 use super::prepare::Prepared;
-use super::run::{Run, warn_of_long_entries};
+use super::run::Run;
 use crate::database::connection::{self, Access};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
@@ -10,7 +10,6 @@ use crate::error::Error;
 use crate::output::Report;
 use crate::transfer::error::TransferError;
 use crate::transfer::source::missing::Parents;
-use crate::transfer::source::scan::LongEntries;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::target::operation::Operation;
 
@@ -28,15 +27,14 @@ impl Run<'_> {
             let mut prepared = self.prepare(&target, Operation::Move, snapshot, watch).await?;
             let forecast = self.forecast(&target, &mut prepared, watch).await?;
             let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
-            let listed = (Parents::InSource, LongEntries::Counted);
-            let scan = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans, listed)).await?;
-            for warning in watch.elsewhere(source.finish()).await?.warnings() {
+            let reads = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans, Parents::InSource)).await?;
+            self.ask(&target, &mut prepared, watch).await?;
+            for warning in watch.elsewhere(prepared.source.finish()).await?.warnings() {
                 tracing::warn!("{warning}");
             }
             self.require_no_hazards()?;
-            warn_of_long_entries(&scan);
             // The counted rows replace the estimate.
-            prepared.amounts = scan.tables.iter().map(|read| read.amount).collect();
+            prepared.amounts = reads.iter().map(|read| read.amount).collect();
             Ok::<_, TransferError>((prepared, forecast))
         };
         let (prepared, forecast) = watch.over(work).await?;

@@ -41,7 +41,9 @@ impl Run<'_> {
             let loaded = self.loading(plan, amounts, orphans, watch, on_commit).run(&target, source).await;
             match loaded {
                 Ok(loads) => Ok((prepared.plan, loads)),
-                Err(error) => Err(self.with_all_hazards(error, Operation::Move, &mut prepared, watch).await?),
+                Err(error) => {
+                    Err(self.with_all_hazards(error, (&target, Operation::Move), &mut prepared, watch).await?)
+                }
             }
         };
         let (plan, loads) = self.with_holder(watch.over(work).await, &target, watch).await?;

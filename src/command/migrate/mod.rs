@@ -7,12 +7,14 @@
 //! | [`dry_run`] | `--dry-run`: checks source and target without writing |
 //! | [`verify_only`] | `--verify-only`: compares the source with a target that was filled earlier |
 //! | [`check_only`] | `--check-only`: checks the source only |
+//! | [`answer`] | the answer of both if the source has values that PostgreSQL cannot hold |
 //! | [`plan_report`] | the report of `--dry-run` |
 //! | [`summary`] | what was migrated, as data and as tables |
 //! | [`prepare`] | source and target before the first row is written |
 //! | [`mod@run`] | one run: the source, the report's file, the changes by policies |
 //! | [`mode`] | the flags as an enum |
 
+mod answer;
 mod append;
 mod check_only;
 mod dry_run;
@@ -86,7 +88,8 @@ async fn check_source(
 ) -> Result<Report, Error> {
     let (run, snapshot) = Run::open(arguments, PoolLimits::ONE, None, now, progress).await?;
     let result = run.check(snapshot).await;
-    run.settle(result, None)
+    let question = run.question(None);
+    question.answer(run.settle(result, None))
 }
 
 /// Runs the mode on source and target.
@@ -109,5 +112,7 @@ async fn move_history(
         TargetMode::Append(ending) => run.append(to, backend_url, snapshot, watch, ending).await,
         TargetMode::VerifyOnly => run.compare(to, snapshot, watch).await,
     };
-    run.settle(result, Some(watch))
+    let question = run.question(Some(format!("postgresql://{to}")));
+    let result = run.settle(result, Some(watch));
+    if arguments.dry_run { question.answer(result) } else { result }
 }

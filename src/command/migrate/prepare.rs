@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::run::Run;
+use super::run::{Run, warn_of_unasked};
 use crate::database::connection::Connection;
 use crate::database::failure::{ErrorClass, ResultExt, Verb};
 use crate::database::watchdog::Watch;
@@ -18,7 +18,7 @@ use crate::transfer::job::orphans::Append;
 use crate::transfer::plan::{self, TransferPlan};
 use crate::transfer::source::missing::Parents;
 use crate::transfer::source::orphans::Orphans;
-use crate::transfer::source::scan::{LongEntries, Source};
+use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::target::error::WriteError;
@@ -73,8 +73,7 @@ impl Run<'_> {
         };
         let orphans = Arc::new(orphans);
         if self.examination.borrow().values_of(&plan.tables).next().is_some() {
-            let listed = (parents(work), LongEntries::Counted);
-            watch.elsewhere(self.scan(&mut source, &plan.tables, &amounts, &orphans, listed)).await?;
+            watch.elsewhere(self.scan(&mut source, &plan.tables, &amounts, &orphans, parents(work))).await?;
             self.require_no_hazards()?;
             self.forget_findings()?;
         }
@@ -147,7 +146,7 @@ impl Run<'_> {
     pub(crate) async fn with_all_hazards(
         &self,
         error: TransferError,
-        work: Operation,
+        (target, work): (&Connection, Operation),
         prepared: &mut Prepared,
         watch: &Watch<'_>,
     ) -> Result<TransferError, TransferError> {
@@ -156,9 +155,22 @@ impl Run<'_> {
         }
         self.forget_findings()?;
         let Prepared { plan, source, amounts, orphans, .. } = prepared;
-        let listed = (parents(work), LongEntries::Listed);
-        watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans, listed)).await?;
+        watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans, parents(work))).await?;
+        self.ask(target, prepared, watch).await?;
         Ok(self.require_no_hazards().err().unwrap_or(error))
+    }
+
+    /// Asks the target about the rows that only it can accept or reject. Those that it rejects become hazards.
+    pub(crate) async fn ask(
+        &self,
+        target: &Connection,
+        prepared: &mut Prepared,
+        watch: &Watch<'_>,
+    ) -> Result<(), TransferError> {
+        let Prepared { plan, source, amounts, orphans, .. } = prepared;
+        let questions = watch.elsewhere(source.undecided(&plan.tables, &self.policies, orphans)).await?;
+        warn_of_unasked(&questions);
+        self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(()))).ask(target, source, &questions).await
     }
 
     /// After a lock timeout, names the session that holds the lock.

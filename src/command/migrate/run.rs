@@ -30,12 +30,14 @@ use crate::transfer::source::missing::Parents;
 use crate::transfer::source::origin::Origin;
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::reader::Reporting;
-use crate::transfer::source::scan::{LongEntries, Scan, Source, SourceScan};
+use crate::transfer::source::scan::{Scan, Source};
 use crate::transfer::source::snapshot::{Snapshot, SnapshotOptions};
+use crate::transfer::source::undecided::Undecided;
+use crate::transfer::summary::TableRead;
 use crate::transfer::target::conflict::Conflict;
 use crate::transfer::value::change::Change;
 use crate::transfer::value::hazard::{Hazard, Values};
-use crate::transfer::value::hazard_list::{HazardError, HazardList};
+use crate::transfer::value::hazard_list::{HazardError, HazardList, ShownHazards};
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 pub(crate) struct Run<'r> {
@@ -158,10 +160,10 @@ impl Run<'_> {
         tables: &[Arc<TablePlan>],
         amounts: &[Amount],
         orphans: &Arc<Orphans>,
-        (parents, long_entries): (Parents, LongEntries),
-    ) -> Result<SourceScan, TransferError> {
+        parents: Parents,
+    ) -> Result<Vec<TableRead>, TransferError> {
         let (policies, orphans) = (Arc::clone(&self.policies), Arc::clone(orphans));
-        let scan = Scan { policies, orphans, values: self.values(), parents, long_entries };
+        let scan = Scan { policies, orphans, values: self.values(), parents };
         let reporting = Reporting { progress: self.progress, findings: self };
         let found = source.scan(tables, amounts, &scan, &reporting).await?;
         if !self.arguments.accept_damage {
@@ -175,10 +177,14 @@ impl Run<'_> {
         if self.arguments.show_values { Values::Shown } else { Values::Hidden }
     }
 
+    pub(crate) fn has_hazards(&self) -> bool {
+        !self.hazards.borrow().is_empty()
+    }
+
     /// Refuses the migration if there are hazards.
     pub(crate) fn require_no_hazards(&self) -> Result<(), TransferError> {
         let found = self.hazards.take();
-        if found.is_empty() { Ok(()) } else { Err(TransferError::Hazards(HazardError(found))) }
+        if found.is_empty() { Ok(()) } else { Err(TransferError::Hazards(HazardError(found, ShownHazards::Each))) }
     }
 
     /// Records a row that conflicts with one of the target.
@@ -284,13 +290,11 @@ fn is_lost(error: &Error) -> bool {
     matches!(error, Error::Database(error) if error.cause.class.is_before_login())
 }
 
-/// Warns of values that only the server can accept or reject.
-pub(crate) fn warn_of_long_entries(scan: &SourceScan) {
-    if scan.long_entries > 0 {
-        tracing::warn!(
-            "{} may be too long for an index of PostgreSQL; only the migration shows it",
-            counted(scan.long_entries, "value")
-        );
+/// Warns of rows without a rowid, which the server cannot be asked about one by one.
+pub(crate) fn warn_of_unasked(questions: &[Undecided]) {
+    for Undecided { table, columns, count, .. } in questions.iter().filter(|question| question.rows.is_empty()) {
+        let rows = counted(*count, "row");
+        tracing::warn!("{rows} of {table} may be too long in {}; only the migration shows it", columns.join(", "));
     }
 }
 
@@ -343,7 +347,7 @@ mod tests {
     #[test]
     fn a_refusal_is_an_answer_and_a_failure_is_none() {
         let reasons = |error: TransferError| refusal(&Error::Transfer(error)).map(|refusal| refusal.reasons);
-        assert_eq!(reasons(HazardError(HazardList::default()).into()), Some(Some("hazards")));
+        assert_eq!(reasons(HazardError(HazardList::default(), ShownHazards::Each).into()), Some(Some("hazards")));
         let damaged = DamageError { path: "history.db".to_owned(), damage: Damage::default() };
         assert_eq!(reasons(damaged.into()), Some(None));
         assert_eq!(reasons(WriteError::FoundHazard.into()), None);

@@ -18,7 +18,7 @@ use crate::transfer::job::verify::FilledTarget;
 use crate::transfer::plan;
 use crate::transfer::report::Outcome;
 use crate::transfer::source::missing::Parents;
-use crate::transfer::source::scan::{LongEntries, Source};
+use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 
@@ -51,17 +51,16 @@ impl Run<'_> {
                 let amounts = source.estimate(&tables).await?;
                 let orphans = source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?;
                 let orphans = Arc::new(orphans);
-                let listed = (Parents::InSource, LongEntries::Counted);
-                let scan = self.scan(&mut source, &tables, &amounts, &orphans, listed).await?;
-                Ok::<_, TransferError>((scan, orphans))
+                let reads = self.scan(&mut source, &tables, &amounts, &orphans, Parents::InSource).await?;
+                Ok::<_, TransferError>((reads, orphans))
             };
-            let (scan, orphans) = watch.elsewhere(scan).await?;
+            let (reads, orphans) = watch.elsewhere(scan).await?;
             self.require_no_hazards()?;
             let comparison = FilledTarget {
                 tables: &tables,
                 policies: Arc::clone(&self.policies),
                 orphans,
-                reads: &scan.tables,
+                reads: &reads,
                 lock_timeout: self.arguments.lock_timeout,
                 progress: self.progress,
                 watch,

@@ -41,6 +41,8 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "40001" | "40P01" => ErrorClass::Conflict,
         // Two sessions grant on the same object. The server does not translate this message.
         "XX000" if answer.message.starts_with("tuple concurrently ") => ErrorClass::Conflict,
+        // A value of which one part takes more than 1 GB while it is read. The server does not translate this message.
+        "XX000" if answer.message.starts_with("invalid memory alloc request size") => ErrorClass::Data,
         "57014" => ErrorClass::TimedOut,
         "25006" => ErrorClass::ReadOnly,
         // One code for both. A server with messages in another language gives the class of a missing privilege, which

@@ -30,7 +30,7 @@ use crate::transfer::target::session::{close, execute, table_list};
 use crate::transfer::target::staging::{self, Hold};
 use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::Hazard;
-use crate::transfer::value::hazard_list::{HazardError, HazardList};
+use crate::transfer::value::hazard_list::{HazardError, HazardList, ShownHazards};
 use crate::transfer::value::policy::{Class, Policy};
 
 /// Up to this distance a sequence is advanced with `nextval`, beyond it with `setval`: other sessions do not take this
@@ -184,7 +184,7 @@ impl Load<'_> {
                 let what = format!("another session removed a parent of {table} `{primary_key}` in the meantime");
                 Err(in_conflict((Verb::Insert, "rows into the target"), &what))
             }
-            Some(_) => Err(HazardError(hazards).into()),
+            Some(_) => Err(HazardError(hazards, ShownHazards::Each).into()),
         }
     }
 

@@ -130,7 +130,8 @@ impl Load<'_> {
         execute(connection, format!("CREATE TEMPORARY TABLE {place} ({columns})")).await.context(ACTION)?;
         let (mut sample, mut fastest) = (Amount::default(), u128::MAX);
         for row_ids in places {
-            let pass = Pass { row_ids: Some(row_ids), ..self.pass(table) };
+            let only = format!("rowid >= {} AND rowid < {}", row_ids.start, row_ids.end);
+            let pass = Pass { only: Some(only), ..self.pass(table) };
             let started = Instant::now();
             let copy = TableCopy { pass, place: &place, estimate: Amount::default() };
             let silent = Reporting { progress: &Silence, findings: &Unreported };

@@ -244,7 +244,7 @@ impl Load<'_> {
     pub(crate) fn pass(&self, table: &Arc<TablePlan>) -> Pass {
         Pass {
             table: Arc::clone(table),
-            row_ids: None,
+            only: None,
             policies: Arc::clone(&self.policies),
             orphans: Arc::clone(&self.orphans),
             purpose: Purpose::Copy,

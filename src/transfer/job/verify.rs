@@ -167,7 +167,7 @@ impl FilledTarget<'_> {
         self.watch.join(connection).await?;
         let pass = |table: &Arc<TablePlan>| Pass {
             table: Arc::clone(table),
-            row_ids: None,
+            only: None,
             policies: Arc::clone(&self.policies),
             orphans: Arc::clone(&self.orphans),
             purpose: Purpose::Scan(Values::Hidden),

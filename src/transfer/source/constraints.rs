@@ -1,5 +1,5 @@
-//! Finds rows of the source that the target's keys and indexes would reject: orphans, duplicates, and values too long
-//! for an index. The source may lack these keys, and SQLite does not always enforce its own.
+//! Finds rows of the source that the target's keys would reject: orphans and duplicates. The source may lack these keys,
+//! and SQLite does not always enforce its own.
 
 use rusqlite::Connection;
 use sea_orm::IdenStatic;
@@ -13,10 +13,6 @@ use crate::history::tables::SESSIONS;
 use crate::schema::model::ForeignKey;
 use crate::transfer::plan::{TablePlan, UniqueKey};
 use crate::transfer::value::hazard::{Fault, Hazard, Reason, Values};
-
-/// The longest value, in bytes, that certainly fits into an entry of PostgreSQL's b-tree, which has 2704 bytes with its
-/// header and padding. A longer one may fit after compression, which only the server can decide.
-pub(crate) const SAFE_ENTRY: usize = 2600;
 
 /// Receives a hazard; an error ends the search.
 pub(crate) type HazardSink<'s> = dyn FnMut(Hazard) -> Result<(), DatabaseCause> + 's;
@@ -53,25 +49,6 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Finds the rows whose values may be too long for an index, once for each such index.
-    pub(crate) fn long_entries(self, sink: &mut HazardSink<'_>) -> Result<(), DatabaseCause> {
-        for columns in &self.table.b_trees {
-            self.each(columns, Reason::IndexEntry, &self.of_long_entries(columns), sink)?;
-        }
-        Ok(())
-    }
-
-    /// Counts them.
-    pub(crate) fn count_long_entries(self) -> Result<u64, DatabaseCause> {
-        let mut count = 0;
-        for columns in &self.table.b_trees {
-            let sql = format!("SELECT count(*) {}", self.of_long_entries(columns));
-            let counted: i64 = self.connection.query_row(&sql, [], |row| row.get(0))?;
-            count += u64::try_from(counted).unwrap_or(0);
-        }
-        Ok(count)
-    }
-
     /// The FROM clause for rows that have the same unique key as another row.
     fn of_duplicates(self, key: &UniqueKey) -> String {
         let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT) COLLATE BINARY", quoted(column)));
@@ -86,20 +63,13 @@ impl Search<'_> {
         )
     }
 
-    /// The FROM clause for rows whose values of these columns may be too long for an index.
-    fn of_long_entries(self, columns: &[String]) -> String {
-        let lengths = columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
-        let length = lengths.collect::<Vec<_>>().join(" + ");
-        format!("FROM {} WHERE {length} > {SAFE_ENTRY} AND {}", rows_of(&self.table.name), self.is_copied())
-    }
-
     /// The condition for the rows that are copied.
-    fn is_copied(self) -> String {
+    pub(crate) fn is_copied(self) -> String {
         self.left_out.map_or("TRUE".to_owned(), |left_out| format!("NOT ({left_out})"))
     }
 
     /// Reads the rows of a FROM clause, each of which is a hazard of these columns.
-    fn each(
+    pub(crate) fn each(
         self,
         columns: &[String],
         reason: Reason,
@@ -191,7 +161,7 @@ fn column_list(columns: &[String]) -> String {
     columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ")
 }
 
-fn primary_key_list(table: &TablePlan) -> String {
+pub(crate) fn primary_key_list(table: &TablePlan) -> String {
     table.primary_key.iter().map(|index| quoted(&table.columns[*index].name)).collect::<Vec<_>>().join(", ")
 }
 

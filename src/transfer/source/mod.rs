@@ -11,7 +11,8 @@
 //! | [`orphans`] | rows whose parent is missing: what the policy does with them |
 //! | [`missing`] | the rows that rows of the source reference and that are missing |
 //! | [`placeholder`] | rows in place of missing ones |
-//! | [`constraints`] | rows that the target's keys and indexes would reject |
+//! | [`undecided`] | rows that only the server can accept or reject |
+//! | [`constraints`] | rows that the target's keys would reject |
 //! | [`damage`] | SQLite's integrity check of the file |
 //! | [`unmapped`] | tables and columns that the target lacks |
 //! | [`row`] | a row as SQLite stores it |
@@ -40,4 +41,5 @@ pub(crate) mod scan;
 pub(crate) mod snapshot;
 pub(crate) mod source_file;
 pub(crate) mod table;
+pub(crate) mod undecided;
 pub(crate) mod unmapped;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::orphans::Orphans;
-use super::row::{AnyRow, RowIds};
+use super::row::AnyRow;
 use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
 use crate::transfer::plan::TablePlan;
@@ -18,8 +18,8 @@ use crate::transfer::value::policy::Policies;
 #[derive(Clone)]
 pub(crate) struct Pass {
     pub(crate) table: Arc<TablePlan>,
-    /// `None` for all rows.
-    pub(crate) row_ids: Option<RowIds>,
+    /// A condition for the rows; `None` for all rows and the placeholders.
+    pub(crate) only: Option<String>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) orphans: Arc<Orphans>,
     pub(crate) purpose: Purpose,
@@ -41,7 +41,7 @@ impl Pass {
         connection: &Connection,
         mut visit: impl FnMut(AnyRow<'_>) -> Result<ControlFlow<()>, DatabaseCause>,
     ) -> Result<(), DatabaseCause> {
-        if self.row_ids.as_ref().is_none_or(|ids| ids.start == i64::MIN) {
+        if self.only.is_none() {
             // A placeholder has no hazard, so that the pass never ends here.
             let visit = |placeholder: &[Value]| visit(AnyRow::Placeholder(placeholder)).map(|_| ());
             self.orphans.for_each_placeholder(connection, &self.table, visit)?;
@@ -70,8 +70,7 @@ impl Pass {
     }
 
     fn select(&self) -> String {
-        let condition =
-            self.row_ids.as_ref().map(|ids| format!(" WHERE rowid >= {} AND rowid < {}", ids.start, ids.end));
+        let condition = self.only.as_ref().map(|only| format!(" WHERE {only}"));
         let is_dropped = self.orphans.is_dropped(&self.table).map(|condition| format!(", {condition}"));
         format!(
             "SELECT {}{} FROM {}{}",

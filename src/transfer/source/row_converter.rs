@@ -4,7 +4,7 @@ use super::pass::{Pass, Purpose};
 use super::row::AnyRow;
 use crate::database::sqlite_value::SqliteValue;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::source::constraints::SAFE_ENTRY;
+use crate::transfer::source::undecided::SAFE_ENTRY;
 use crate::transfer::value::change::Change;
 use crate::transfer::value::convert::{Converted, convert, truncated};
 use crate::transfer::value::digest::{RowDigester, bucket};
@@ -133,7 +133,7 @@ mod tests {
         let choices: Vec<_> = choices.iter().map(|choice| choice.parse().expect("a choice")).collect();
         Pass {
             table: Arc::new(table),
-            row_ids: None,
+            only: None,
             policies: Arc::new(Policies::new(&choices).expect("no contradiction")),
             orphans: Arc::default(),
             purpose: Purpose::Scan(Values::Hidden),

@@ -16,12 +16,13 @@ use super::pass::{Pass, Purpose};
 use super::reader::{Reader, Reporting};
 use super::row::RowIds;
 use super::snapshot::{Snapshot, SourceChanges};
+use super::undecided::Undecided;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::plan::TablePlan;
 use crate::transfer::report::Findings;
 use crate::transfer::summary::TableRead;
-use crate::transfer::value::hazard::Values;
+use crate::transfer::value::hazard::{Hazard, Values};
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// How often the elapsed time of a check is updated.
@@ -35,53 +36,27 @@ pub struct Source {
     indexes: Indexes,
 }
 
-/// The result of reading the whole source.
-#[derive(Debug, Default)]
-pub(crate) struct SourceScan {
-    /// In the order of the plan.
-    pub tables: Vec<TableRead>,
-    /// How many index entries are so long that they fit only if the server can compress them enough. Where they are
-    /// hazards they are not counted.
-    pub long_entries: u64,
-}
-
-/// What a scan looks for, and how it is listed.
+/// What a scan looks for.
 #[derive(Clone)]
 pub(crate) struct Scan {
     pub(crate) policies: Arc<Policies>,
     pub(crate) orphans: Arc<Orphans>,
     pub(crate) values: Values,
     pub(crate) parents: Parents,
-    pub(crate) long_entries: LongEntries,
-}
-
-/// What is done with index entries that may be too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LongEntries {
-    Counted,
-    /// They are hazards.
-    Listed,
 }
 
 impl Scan {
-    /// Finds the rows of a table that the target's keys and indexes may reject, without those that a policy handles.
-    /// Returns the number of long index entries.
+    /// Finds the rows of a table that the target's keys reject, without those that a policy handles.
     fn refused_rows(
         &self,
         search: Search<'_>,
         indexes: Indexes,
         sink: &mut HazardSink<'_>,
-    ) -> Result<u64, DatabaseCause> {
-        let is_listed = |class| self.policies.of(class) == Policy::Fail;
-        if is_listed(Class::Orphan) && self.parents == Parents::InSource {
+    ) -> Result<(), DatabaseCause> {
+        if self.policies.of(Class::Orphan) == Policy::Fail && self.parents == Parents::InSource {
             search.orphans(sink)?;
         }
-        search.duplicates(indexes, sink)?;
-        match self.long_entries {
-            _ if !is_listed(Class::IndexEntry) => Ok(0),
-            LongEntries::Counted => search.count_long_entries(),
-            LongEntries::Listed => search.long_entries(sink).map(|()| 0),
-        }
+        search.duplicates(indexes, sink)
     }
 }
 
@@ -174,18 +149,18 @@ impl Source {
         estimates: &[Amount],
         scan: &Scan,
         reporting: &Reporting<'_>,
-    ) -> Result<SourceScan, SourceError> {
-        let mut found = SourceScan::default();
+    ) -> Result<Vec<TableRead>, SourceError> {
+        let mut found = Vec::new();
         for (table, estimate) in tables.iter().zip(estimates) {
             let pass = Pass {
                 table: Arc::clone(table),
-                row_ids: None,
+                only: None,
                 policies: Arc::clone(&scan.policies),
                 orphans: Arc::clone(&scan.orphans),
                 purpose: Purpose::Scan(scan.values),
             };
-            found.tables.push(self.reader.scan(pass, *estimate, reporting).await?);
-            found.long_entries += self.refused_rows(table, scan, reporting.findings).await?;
+            found.push(self.reader.scan(pass, *estimate, reporting).await?);
+            self.refused_rows(table, scan, reporting.findings).await?;
         }
         Ok(found)
     }
@@ -195,7 +170,7 @@ impl Source {
         table: &Arc<TablePlan>,
         scan: &Scan,
         findings: &dyn Findings,
-    ) -> Result<u64, SourceError> {
+    ) -> Result<(), SourceError> {
         let (own, scan, indexes) = (Arc::clone(table), scan.clone(), self.indexes);
         let work = move |connection: &Connection, hazards: &mut HazardSender| {
             let left_out = scan.orphans.is_dropped(&own);
@@ -204,6 +179,48 @@ impl Source {
         };
         let action = (Verb::Find, format!("orphans and duplicates in {}", table.name));
         self.reader.search(work, action.into(), findings).await
+    }
+
+    /// Finds the rows that only the server can accept or reject.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if the file cannot be read.
+    pub(crate) async fn undecided(
+        &mut self,
+        tables: &[Arc<TablePlan>],
+        policies: &Arc<Policies>,
+        orphans: &Arc<Orphans>,
+    ) -> Result<Vec<Undecided>, DatabaseError> {
+        let (tables, policies, orphans) = (tables.to_vec(), Arc::clone(policies), Arc::clone(orphans));
+        let found = self.reader.run(move |connection| {
+            let mut found = Vec::new();
+            for table in &tables {
+                let left_out = orphans.is_dropped(table);
+                let search = Search { connection, table, values: Values::Hidden, left_out: left_out.as_deref() };
+                found.extend(Undecided::find(search, &policies)?);
+            }
+            Ok(found)
+        });
+        found.await.context((Verb::Find, "long values in the source"))
+    }
+
+    /// A row that the server rejected with this message, as a hazard.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if the file cannot be read.
+    pub(crate) async fn rejected(
+        &mut self,
+        table: &Arc<TablePlan>,
+        question: &Undecided,
+        row: i64,
+        (values, message): (Values, String),
+    ) -> Result<Vec<Hazard>, DatabaseError> {
+        let (table, question) = (Arc::clone(table), question.without_rows());
+        let found = self.reader.run(move |connection| {
+            let search = Search { connection, table: &table, values, left_out: None };
+            question.rejected(search, row, &message)
+        });
+        found.await.context((Verb::Read, "a row that the target rejects"))
     }
 
     /// Ends the snapshot. Returns what happened to the source meanwhile.

@@ -44,6 +44,8 @@ pub(crate) async fn copy_table(
     }
     let read = reading.finish().await.context((Verb::Read, table.name.clone()))?;
     if read.has_hazards {
+        // Otherwise the connection would be out of step. That the COPY fails is what is wanted.
+        copy.abort("the source holds a value that cannot be converted").await.ok();
         return Err(WriteError::FoundHazard);
     }
     let copied = copy.finish().await.map_err(refused)?;

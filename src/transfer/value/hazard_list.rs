@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::hazard::Hazard;
-use super::policy::Class;
+use super::policy::{Class, Policy};
+use serde::Serialize;
+
 use crate::diagnostic::{Counts, Details, Diagnostic, NAMED};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
@@ -15,20 +17,53 @@ pub(crate) struct HazardList {
     /// At most [`NAMED`].
     first: Vec<Hazard>,
     /// By table, column and class: of these there are few.
-    counts: BTreeMap<(String, String, Class), u64>,
+    groups: BTreeMap<(String, String, Class), HazardGroup>,
+}
+
+/// The values of one column with one class.
+#[derive(Debug, Serialize)]
+pub(crate) struct HazardGroup {
+    pub class: Class,
+    pub table: String,
+    pub column: String,
+    pub count: u64,
+    /// The primary key of the first.
+    pub example: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// The policies that can handle all of them.
+    pub policies: Vec<Policy>,
+}
+
+impl HazardGroup {
+    fn of(hazard: &Hazard) -> Self {
+        let Hazard { table, primary_key, column, class, reason, policies, .. } = hazard;
+        Self {
+            class: *class,
+            table: table.clone(),
+            column: column.clone(),
+            count: 0,
+            example: primary_key.clone(),
+            reason: reason.clone(),
+            policies: policies.to_vec(),
+        }
+    }
 }
 
 impl HazardList {
     pub(crate) fn add(&mut self, hazards: &[Hazard]) {
         self.first.extend(hazards.iter().take(NAMED - self.first.len()).cloned());
-        for Hazard { table, column, class, .. } in hazards {
-            *self.counts.entry((table.clone(), column.clone(), *class)).or_default() += 1;
+        for hazard in hazards {
+            let key = (hazard.table.clone(), hazard.column.clone(), hazard.class);
+            let group = self.groups.entry(key).or_insert_with(|| HazardGroup::of(hazard));
+            group.count += 1;
+            group.policies.retain(|policy| hazard.policies.contains(policy));
         }
     }
 
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
-        self.counts.is_empty()
+        self.groups.is_empty()
     }
 
     pub(crate) fn first(&self) -> Option<&Hazard> {
@@ -37,20 +72,33 @@ impl HazardList {
 
     /// Whether there is one in a table.
     pub(crate) fn has(&self, table: &str, is_wanted: impl Fn(&str, Class) -> bool) -> bool {
-        self.counts.keys().any(|(own, column, class)| own == table && is_wanted(column, *class))
+        self.groups.keys().any(|(own, column, class)| own == table && is_wanted(column, *class))
     }
 
     /// How many there are of each class.
     #[must_use]
     pub(crate) fn counts(&self) -> Counts {
-        Counts::of(self.counts.iter().map(|((_, _, class), count)| (class.to_string(), *count)))
+        Counts::of(self.groups().map(|group| (group.class.to_string(), group.count)))
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &HazardGroup> {
+        self.groups.values()
     }
 }
 
 /// Values that cannot be converted exactly.
 #[derive(Debug, thiserror::Error)]
 #[error("{} of the source cannot be converted exactly; nothing was written", counted(.0.counts().total(), "value"))]
-pub(crate) struct HazardError(pub HazardList);
+pub(crate) struct HazardError(pub HazardList, pub ShownHazards);
+
+/// Where the values of a refusal are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShownHazards {
+    /// The text of the error has a line for each.
+    Each,
+    /// A table of the report has all of them.
+    InTable,
+}
 
 impl Diagnostic for HazardError {
     fn exit_code(&self) -> ExitCode {
@@ -58,15 +106,22 @@ impl Diagnostic for HazardError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(
-            "repair these values in a copy of the source and move the copy, or choose a policy for each class: \
-             `--on CLASS=POLICY --report FILE`"
-                .into(),
-        )
+        Some(match self.1 {
+            ShownHazards::Each => {
+                "repair these values in a copy of the source and move the copy, or choose a policy for each class: \
+                 `--on CLASS=POLICY --report FILE`"
+                    .into()
+            }
+            ShownHazards::InTable => "`--report FILE` lists each of these values".into(),
+        })
     }
 
     fn details(&self) -> Details {
-        Details { counts: Some(self.0.counts()), ..Details::of(&self.0.first) }
+        let details = Details { counts: Some(self.0.counts()), ..Details::of(&self.0.first) };
+        match self.1 {
+            ShownHazards::Each => details,
+            ShownHazards::InTable => Details { lines: Vec::new(), ..details },
+        }
     }
 }
 
@@ -87,7 +142,7 @@ mod tests {
         for some in hazards.chunks(7) {
             list.add(some);
         }
-        let (counts, details) = (list.counts(), HazardError(list).details());
+        let (counts, details) = (list.counts(), HazardError(list, ShownHazards::Each).details());
         assert_eq!(counts.total(), 10_000);
         assert_eq!(counts.groups().collect::<Vec<_>>(), [("nul", 9_999), ("null", 1)]);
         assert_eq!((details.lines.len(), details.document.as_array().map(Vec::len)), (NAMED, Some(NAMED)));

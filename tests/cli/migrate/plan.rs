@@ -150,24 +150,79 @@ fn warnings_are_in_the_plan() {
     assert!(shown.lines().any(|shown| shown.starts_with(line)), "{shown}");
 }
 
+/// Checks the source alone.
+fn check(source: &Database, more: &[&str]) -> Outcome {
+    let mut command = bare_tarsy_db(source.directory());
+    Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only"]).args(more)).expect(0)
+}
+
 #[apply(test)]
-fn what_only_an_index_can_tell_is_a_warning_beforehand() {
-    let (source, target) = one_session_and_target();
-    // The server compresses it until it fits.
+fn what_only_a_server_can_decide_is_not_promised_without_one() {
+    let (source, _) = one_session_and_target();
     source.execute("UPDATE alert_sessions SET alert_type = replace(hex(zeroblob(3000)), '00', 'x')");
-    let warning = "1 value may be too long for an index of PostgreSQL; only the migration shows it";
-    let mut check = bare_tarsy_db(source.directory());
-    check.args(["migrate-sqlite-to-postgres", "--check-only"]);
-    each([Outcome::of(&mut check), rehearse(&source, &target)], |outcome| {
-        let stderr = outcome.expect(0).stderr;
-        assert!(stderr.contains(warning), "{stderr}");
+    let shown = check(&source, &[]).stdout;
+    assert!(shown.contains("PostgreSQL can hold every value unchanged, except perhaps these"), "{shown}");
+    let question = ["index-entry", "alert_sessions.alert_type", " 1 ", "one"];
+    let line = shown.lines().find(|line| question.iter().all(|word| line.contains(word)));
+    assert!(line.is_some(), "{shown}");
+    let found = &check(&source, &["--output", "json"]).json()["undecided"];
+    let expected = json!([{
+        "table": "alert_sessions", "columns": ["alert_type"], "class": "index-entry", "count": 1, "example": "one",
+    }]);
+    assert_eq!(*found, expected);
+    let cut = check(&source, &["--on", "index-entry=truncate", "--report", "report.json", "--output", "json"]).json();
+    assert_eq!(cut["undecided"], json!([]));
+}
+
+#[apply(test)]
+fn a_dry_run_asks_the_target_which_long_values_it_takes() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    insert_session(&source, "two", "completed", Some(NOW_US));
+    // The server compresses this one until it fits.
+    source.execute(
+        "UPDATE alert_sessions SET alert_type = replace(hex(zeroblob(3000)), '00', 'x') WHERE session_id = 'one'",
+    );
+    rehearse(&source, &target).expect(0);
+    source.execute("UPDATE alert_sessions SET agent_type = hex(randomblob(6000)) WHERE session_id = 'two'");
+    // On an empty database, for a move, and beside rows of the target.
+    let filled = target.another().with_schema(Schema::Baseline);
+    insert_session(&filled, "theirs", "completed", Some(NOW_US));
+    let refusals = [
+        rehearse(&source, &target),
+        Outcome::of(&mut migrate(&source, &target)),
+        Outcome::of(migrate(&source, &filled).args(["--append", "--dry-run"])),
+        Outcome::of(migrate(&source, &filled).arg("--append")),
+    ];
+    each(refusals, |refused| {
+        let document = refused.expect(65).json();
+        let hazards = document["error"]["details"].as_array().expect("a list");
+        let [hazard] = &hazards[..] else { panic!("{hazards:?}") };
+        let of = |name: &str| hazard[name].as_str().expect("a text");
+        assert_eq!(["primary_key", "column", "class"].map(of), ["two", "agent_type", "index-entry"]);
+        assert!(of("postgresql").starts_with("rejects it: index row "), "{hazard}");
     });
-    let cut = ["--check-only", "--on", "index-entry=truncate", "--report", "report.json"];
-    let mut check = bare_tarsy_db(source.directory());
-    let certain = Outcome::of(check.arg("migrate-sqlite-to-postgres").args(cut)).expect(0);
-    assert!(!certain.stderr.contains("too long"), "{}", certain.stderr);
+    assert!(picture(&target).is_empty());
+    assert_eq!(filled.count("alert_sessions"), 1);
+    source.execute("UPDATE alert_sessions SET agent_type = 'k'");
     Outcome::of(&mut migrate(&source, &target)).expect(0);
-    assert_eq!(target.number("SELECT length(alert_type)::bigint FROM alert_sessions"), 3000);
+    assert_eq!(target.number("SELECT max(length(alert_type))::bigint FROM alert_sessions"), 3000);
+}
+
+/// PostgreSQL needs 32 bytes for each item of an array that it reads, and takes at most 1 GB.
+#[apply(test)]
+fn an_array_with_too_many_items_for_the_server_is_named() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    source.execute(
+        "UPDATE llm_interactions SET conversation = '[' || replace(hex(zeroblob(16777216)), '00', '1,') || '1]'",
+    );
+    let undecided = &check(&source, &["--output", "json"]).json()["undecided"];
+    assert_eq!((&undecided[0]["class"], &undecided[0]["example"]), (&json!("too-large"), &json!("llm-one")));
+    let hazard = &rehearse(&source, &target).expect(65).json()["error"]["details"][0];
+    assert_eq!((&hazard["primary_key"], &hazard["column"]), (&json!("llm-one"), &json!("conversation")));
+    assert_eq!(hazard["postgresql"], "rejects it: invalid memory alloc request size 1073741824");
+    assert!(picture(&target).is_empty());
 }
 
 #[apply(test)]
@@ -228,7 +283,61 @@ fn a_check_needs_no_server() {
     source.execute("UPDATE events SET payload = '[NaN]' WHERE id = 3");
     let mut command = bare_tarsy_db(source.directory());
     let refused = Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only"])).expect(65);
-    assert!(refused.stderr.contains("events `3` payload: NaN or Infinity in JSON at byte 1"), "{}", refused.stderr);
+    let line = refused.stdout.lines().find(|line| line.contains("events.payload"));
+    assert!(
+        line.is_some_and(|line| line.contains("non-finite") && line.contains("null, string")),
+        "{}",
+        refused.stdout
+    );
+}
+
+#[apply(test)]
+fn a_check_and_a_dry_run_end_with_the_command_that_moves_the_history_in_spite_of_its_values() {
+    let (source, target) = source_and_target();
+    for session in ["one", "two"] {
+        insert_session(&source, session, "completed", Some(NOW_US));
+    }
+    source.execute(
+        "UPDATE alert_sessions SET final_analysis = 'a' || char(0);
+         UPDATE mcp_communications SET tool_result = '[NaN]' WHERE session_id = 'two'",
+    );
+    each(["--check-only", "--dry-run"], |mode| {
+        let to = if mode == "--check-only" { &[][..] } else { &["--to", target.url()] };
+        let run = |more: &[&str]| {
+            let mut command = bare_tarsy_db(source.directory());
+            Outcome::of(command.arg("migrate-sqlite-to-postgres").args(to).arg(mode).args(more)).expect(65)
+        };
+        let shown = run(&[]);
+        let line = |words: &[&str]| shown.stdout.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(line(&["nul", "alert_sessions.final_analysis", " 2 ", "one", "replace, strip"]), "{}", shown.stdout);
+        assert!(line(&["non-finite", "mcp_communications.tool_result", " 1 ", "mcp-two"]), "{}", shown.stdout);
+        assert_eq!(shown.stderr.lines().filter(|line| line.contains("U+0000")).count(), 0, "{}", shown.stderr);
+        shown.tells(&["3 values of the source cannot be converted exactly", "`--report FILE` lists each"]);
+        let command = shown.stdout.lines().last().expect("a command");
+        let start = format!("tarsy-db migrate-sqlite-to-postgres --from {}", source.file().display());
+        assert!(command.starts_with(&start), "{command}");
+        assert!(command.ends_with(" --on nul=replace --on non-finite=string --report report.json"), "{command}");
+        assert_eq!(command.contains(" --to postgresql://"), mode == "--dry-run", "{command}");
+        let document = run(&["--output", "json"]).json();
+        assert_eq!((&document["outcome"], &document["command"]), (&json!("refused"), &json!(command)));
+        assert_eq!(document["hazards"][0]["count"], 2);
+        // What is pasted does what it says; only the password is left out.
+        let words: Vec<_> = command.split(' ').skip(1).filter(|word| !word.starts_with("postgresql://")).collect();
+        let words: Vec<_> = words.into_iter().filter(|word| *word != "--to").collect();
+        let mut pasted = bare_tarsy_db(source.directory());
+        Outcome::of(pasted.args(words).args(to).arg(mode)).expect(0);
+    });
+}
+
+#[apply(test)]
+fn a_class_without_a_policy_is_said_to_have_none() {
+    let (source, _) = one_session_and_target();
+    source.execute("UPDATE llm_interactions SET success = 2");
+    let mut command = bare_tarsy_db(source.directory());
+    let shown = Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only"])).expect(65).stdout;
+    let line = shown.lines().find(|line| line.contains("llm_interactions.success"));
+    assert!(line.is_some_and(|line| line.contains("inexact") && line.contains("none")), "{shown}");
+    assert!(shown.ends_with("1 value without a policy: correct it in a copy of the source first\n"), "{shown}");
 }
 
 #[apply(test)]

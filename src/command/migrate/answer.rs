@@ -1,0 +1,209 @@
+//! The answer of `--check-only` and `--dry-run` if the source has values that PostgreSQL cannot hold: what they are, and
+//! the command that moves the history in spite of them.
+
+use serde::Serialize;
+
+use super::run::Run;
+use crate::cli::migrate::MigrateSqliteToPostgres;
+use crate::diagnostic::Diagnostic;
+use crate::error::Error;
+use crate::format::counted;
+use crate::output::{self, Block, Field, Report};
+use crate::transfer::error::TransferError;
+use crate::transfer::report::Outcome;
+use crate::transfer::source::undecided::Undecided;
+use crate::transfer::value::hazard_list::{HazardError, HazardGroup, HazardList, ShownHazards};
+use crate::transfer::value::policy::{Choice, Class, Policies, Policy};
+
+/// All policies that change something. The first one that a class has loses the least, or leaves the clearest mark.
+const PREFERRED: [Policy; 10] = [
+    Policy::Convert,
+    Policy::Replace,
+    Policy::String,
+    Policy::Adopt,
+    Policy::Truncate,
+    Policy::Last,
+    Policy::Null,
+    Policy::Clamp,
+    Policy::Strip,
+    Policy::Drop,
+];
+
+/// What an answer needs of a run.
+pub(crate) struct Question<'r> {
+    arguments: &'r MigrateSqliteToPostgres,
+    policies: Policies,
+    source: String,
+    /// The target, if the command line names one.
+    target: Option<String>,
+    revision: &'static str,
+}
+
+#[derive(Serialize)]
+struct Refusal<'h> {
+    outcome: Outcome,
+    source: &'h str,
+    revision: &'static str,
+    hazards: Vec<&'h HazardGroup>,
+    /// The command that moves the history with these values changed; null if no policy can change any.
+    command: Option<String>,
+}
+
+impl<'r> Run<'r> {
+    /// What the answer will need; `target` is that of a dry run.
+    pub(crate) fn question(&self, target: Option<String>) -> Question<'r> {
+        Question {
+            arguments: self.arguments,
+            policies: *self.policies,
+            source: self.source.url.to_string(),
+            target: target.filter(|_| self.arguments.to.is_some()),
+            revision: self.source.end.revision.id(),
+        }
+    }
+}
+
+impl Question<'_> {
+    /// The report of a refusal because of such values; all other results stay as they are.
+    pub(crate) fn answer(&self, result: Result<Report, Error>) -> Result<Report, Error> {
+        match result {
+            Err(Error::Transfer(TransferError::Hazards(error))) => Ok(self.refusal(error.0)),
+            result => result,
+        }
+    }
+
+    fn refusal(&self, hazards: HazardList) -> Report {
+        let choices = choices(&hazards);
+        let command = (!choices.is_empty()).then(|| self.command(&choices));
+        let groups: Vec<_> = hazards.groups().collect();
+        let unhandled: u64 =
+            groups.iter().filter(|group| chosen(group, &choices).is_none()).map(|group| group.count).sum();
+        let mut blocks = vec![Block::Table {
+            title: "values that PostgreSQL cannot hold",
+            header: vec!["class", "column", "values", "example", "policies"],
+            rows: groups.iter().map(|group| fields(group)).collect(),
+        }];
+        if unhandled > 0 {
+            let (values, them) = (counted(unhandled, "value"), if unhandled == 1 { "it" } else { "them" });
+            blocks
+                .push(Block::Line(format!("{values} without a policy: correct {them} in a copy of the source first")));
+        }
+        if let Some(command) = &command {
+            blocks.push(Block::Lines(vec![
+                "to move the history with the other values changed:".to_owned(),
+                command.clone(),
+            ]));
+        }
+        let summary = Refusal {
+            outcome: Outcome::Refused,
+            source: &self.source,
+            revision: self.revision,
+            hazards: groups,
+            command,
+        };
+        let report = Report::new(&summary, blocks);
+        // With `--show-values` each value was asked for.
+        let shown = if self.arguments.show_values { ShownHazards::Each } else { ShownHazards::InTable };
+        let error = Error::from(TransferError::Hazards(HazardError(hazards, shown)));
+        Report { exit_code: error.exit_code(), error: Some(error), ..report }
+    }
+
+    /// The whole command, with the policies that were chosen before.
+    fn command(&self, choices: &[Choice]) -> String {
+        let MigrateSqliteToPostgres { report, ignore, append, accept_damage, .. } = self.arguments;
+        let report = report.as_ref().map_or("report.json".into(), |report| report.display().to_string());
+        let mut words = vec!["tarsy-db migrate-sqlite-to-postgres --from".to_owned(), quoted(&self.source)];
+        words.extend(self.target.iter().flat_map(|target| ["--to".to_owned(), quoted(target)]));
+        words.extend(ignore.iter().flat_map(|name| ["--ignore".to_owned(), quoted(name)]));
+        words.extend(append.then(|| "--append".to_owned()));
+        words.extend(accept_damage.then(|| "--accept-damage".to_owned()));
+        words.extend(self.policies.choices().chain(choices.iter().copied()).map(|choice| format!("--on {choice}")));
+        words.extend(["--report".to_owned(), quoted(&report)]);
+        words.join(" ")
+    }
+}
+
+/// One policy for each class that has any: one that can handle every value, if there is such a policy.
+fn choices(hazards: &HazardList) -> Vec<Choice> {
+    let choice = |class: Class| {
+        let groups: Vec<_> =
+            hazards.groups().filter(|group| group.class == class && !group.policies.is_empty()).collect();
+        let handled = |policy: &Policy| groups.iter().filter(|group| group.policies.contains(policy)).count();
+        // Of several that are equally good the first.
+        let policy = PREFERRED.into_iter().rev().max_by_key(handled).filter(|policy| handled(policy) > 0)?;
+        Some(Choice { class, policy })
+    };
+    Class::ALL.into_iter().filter_map(choice).collect()
+}
+
+/// The policy that the command has for a group, if it can handle its values.
+fn chosen(group: &HazardGroup, choices: &[Choice]) -> Option<Policy> {
+    let choice = choices.iter().find(|choice| choice.class == group.class)?;
+    Some(choice.policy).filter(|policy| group.policies.contains(policy))
+}
+
+fn fields(group: &HazardGroup) -> Vec<Field> {
+    let policies: Vec<_> = group.policies.iter().map(ToString::to_string).collect();
+    let policies = if policies.is_empty() { "none".to_owned() } else { policies.join(", ") };
+    vec![
+        group.class.to_string().into(),
+        format!("{}.{}", group.table, group.column).trim_end_matches('.').into(),
+        output::count(group.count),
+        Field::Lines(
+            [group.example.clone(), group.reason.clone()].into_iter().filter(|line| !line.is_empty()).collect(),
+        ),
+        policies.into(),
+    ]
+}
+
+/// The values that only a server can accept or reject.
+pub(crate) fn undecided_block(undecided: &[Undecided]) -> Option<Block> {
+    let row = |question: &Undecided| {
+        let Undecided { table, columns, class, count, example, .. } = question;
+        let column = format!("{table}.{}", columns.join(", "));
+        vec![class.to_string().into(), column.into(), output::count(*count), example.as_str().into()]
+    };
+    (!undecided.is_empty()).then(|| Block::Table {
+        title: "values that only a server can decide about: ask it with --dry-run",
+        header: vec!["class", "column", "values", "example"],
+        rows: undecided.iter().map(row).collect(),
+    })
+}
+
+/// A word of a command line, in quotes if a shell would change it.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@=+,%".contains(&byte);
+    match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transfer::value::column_type::ColumnType;
+    use crate::transfer::value::hazard::{Fault, Hazard, Reason};
+
+    #[test]
+    fn each_class_gets_the_policy_that_handles_most_of_its_columns() {
+        let range = |column: &str, policies: &'static [Policy]| {
+            let fault = Fault { policies, ..Fault::whole(Reason::IntegerRange(ColumnType::Integer)) };
+            Hazard::new("stage_executions", "one".to_owned(), column, &fault)
+        };
+        let choose = |hazards: &[Hazard]| {
+            let mut list = HazardList::default();
+            list.add(hazards);
+            choices(&list).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let (nullable, required) = (&[Policy::Clamp, Policy::Null], &[Policy::Clamp]);
+        assert_eq!(choose(&[range("a", nullable)]), ["integer-range=null"]);
+        assert_eq!(choose(&[range("a", nullable), range("b", required)]), ["integer-range=clamp"]);
+        assert_eq!(choose(&[range("a", &[])]), [""; 0]);
+    }
+
+    #[test]
+    fn a_word_that_a_shell_would_change_is_quoted() {
+        let words = ["/srv/history.db", "my history.db", "it's", "a;b", ""];
+        assert_eq!(words.map(quoted), ["/srv/history.db", "'my history.db'", r"'it'\''s'", "'a;b'", "''"]);
+    }
+}
