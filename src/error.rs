@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::database::connection::ConnectError;
-use crate::database::failure::{Action, DatabaseCause, DatabaseError, OTHER_PROGRAM};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, OTHER_PROGRAM, ServerAnswer};
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::{cause, counted, duration, number, percentage};
@@ -230,10 +230,19 @@ impl Error {
     /// What failed, in one word for programs: the class of the database's error, or else the name of the exit code.
     #[must_use]
     pub(crate) fn class(&self) -> Value {
-        let first: &(dyn std::error::Error + 'static) = self;
-        let mut chain = std::iter::successors(Some(first), |error| error.source());
-        let cause = chain.find_map(|error| error.downcast_ref::<DatabaseCause>());
-        cause.map_or_else(|| self.exit_code().name().into(), |cause| json!(cause.class))
+        self.database_cause().map_or_else(|| self.exit_code().name().into(), |cause| json!(cause.class))
+    }
+
+    /// What a PostgreSQL server said beside its message, if the error is its answer.
+    #[must_use]
+    pub(crate) fn server(&self) -> Option<&ServerAnswer> {
+        self.database_cause()?.server()
+    }
+
+    fn database_cause(&self) -> Option<&DatabaseCause> {
+        let first: &dyn std::error::Error = self;
+        let mut errors = std::iter::successors(Some(first), |error| error.source());
+        errors.find_map(|error| error.downcast_ref::<DatabaseCause>())
     }
 
     /// The causes of this error, outermost first.

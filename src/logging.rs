@@ -3,10 +3,12 @@
 use std::io::Write;
 
 use indicatif::MultiProgress;
-use tracing::field::Field;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::Cli;
@@ -21,10 +23,12 @@ pub(crate) fn start(cli: &Cli, color: bool, bars: MultiProgress) {
         (false, 1) => LevelFilter::DEBUG,
         (false, _) => LevelFilter::TRACE,
     };
-    // Only tarsy-db's own lines: those of libraries may quote a connection string.
-    let ours = Targets::new().with_target("tarsy_db", level);
+    // Only tarsy-db's own lines, and the driver's about statements: others may quote a connection string.
+    let statements = if level >= LevelFilter::DEBUG { LevelFilter::DEBUG } else { LevelFilter::OFF };
+    let ours = Targets::new().with_target("tarsy_db", level).with_target(STATEMENTS, statements);
+    let shown = ShownStatements { all: level == LevelFilter::TRACE };
     let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(color);
-    let registry = tracing_subscriber::registry().with(ours);
+    let registry = tracing_subscriber::registry().with(ours).with(shown);
     match cli.global.log_format {
         LogFormat::Text => {
             let lines = lines.with_writer(move || AboveBars(bars.clone())).without_time();
@@ -34,11 +38,81 @@ pub(crate) fn start(cli: &Cli, color: bool, bars: MultiProgress) {
     }
 }
 
-/// Writes a field of a log line as text.
+/// The target of the driver's lines, one for each statement, without the values that are bound to it.
+const STATEMENTS: &str = "sqlx::query";
+
+/// Chooses the statements that are logged: those that change something, or all.
+struct ShownStatements {
+    all: bool,
+}
+
+impl<S: Subscriber> Layer<S> for ShownStatements {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        if self.all || event.metadata().target() != STATEMENTS {
+            return true;
+        }
+        let mut statement = Statement::default();
+        event.record(&mut statement);
+        statement.changes_something()
+    }
+}
+
+/// The text of a statement: the driver has the whole text in one field, and only the first words of it in the other.
+#[derive(Default)]
+struct Statement {
+    beginning: String,
+    whole: String,
+}
+
+impl Visit for Statement {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "summary" => value.clone_into(&mut self.beginning),
+            "db.statement" => value.clone_into(&mut self.whole),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}
+
+impl Statement {
+    /// Whether one of its statements changes data or definitions, locks or commits.
+    fn changes_something(&self) -> bool {
+        const CHANGES: [&str; 19] = [
+            "alter", "analyze", "comment", "commit", "copy", "create", "delete", "do", "drop", "grant", "insert",
+            "lock", "merge", "refresh", "reindex", "revoke", "truncate", "update", "vacuum",
+        ];
+        let text = if self.whole.is_empty() { &self.beginning } else { &self.whole };
+        let is_change = |word: &str| CHANGES.iter().any(|change| word.eq_ignore_ascii_case(change));
+        text.split(';').any(|statement| {
+            let code = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
+            let mut words = code
+                .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+                .filter(|word| !word.is_empty());
+            match words.next() {
+                // `WITH removed AS (DELETE ...) SELECT ...`
+                Some(first) if first.eq_ignore_ascii_case("with") => words.any(is_change),
+                Some(first) => is_change(first),
+                None => false,
+            }
+        })
+    }
+}
+
+/// Writes a field of a log line as text. That of a statement becomes `UPDATE chats SET ... rows_affected=3 elapsed=1ms`.
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug) -> std::fmt::Result {
     let value = format!("{value:?}");
     match field.name() {
         "message" => writer.write_str(&visible::line(&value)),
+        // Of a long statement there is the whole text as well.
+        "summary" if value.ends_with("…\"") => Ok(()),
+        "summary" | "db.statement" => {
+            let text = value.trim_matches('"').replace("\\n", " ").replace("\\\"", "\"");
+            writer.write_str(&visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
+        }
+        "elapsed_secs" => Ok(()),
+        "rows_affected" | "rows_returned" if value == "0" => Ok(()),
         name => write!(writer, " {name}={}", visible::line(&value)),
     }
 }
@@ -68,5 +142,36 @@ impl<W: Write> Write for JsonLines<W> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_that_change_something_are_recognised() {
+        let changes = |text: &str| Statement { whole: text.to_owned(), ..Statement::default() }.changes_something();
+        for text in [
+            "INSERT INTO t VALUES (1)",
+            "\n\ncreate table t (a int)\n",
+            "WITH gone AS (DELETE FROM t RETURNING a) SELECT count(*) FROM gone",
+            "SET LOCAL search_path = x; ALTER TABLE t ADD b int",
+            "-- Why.\nUPDATE t SET a = 1",
+            "COMMIT",
+        ] {
+            assert!(changes(text), "{text}");
+        }
+        for text in [
+            "SELECT 1",
+            "WITH a AS (SELECT 1) TABLE a",
+            "BEGIN",
+            "ROLLBACK",
+            "SELECT updated FROM t",
+            "-- DROP\nSELECT 1",
+            "",
+        ] {
+            assert!(!changes(text), "{text}");
+        }
     }
 }

@@ -165,6 +165,9 @@ fn failure_document(error: &Error) -> Value {
         "exit_code": error.exit_code(),
         "details": details.document,
     });
+    if let Some(server) = error.server() {
+        document["server"] = json!(server);
+    }
     if let Some(counts) = details.counts {
         document["total"] = counts.total().into();
         document["counts"] = json!(counts);

@@ -44,7 +44,11 @@ pub(crate) struct Global {
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
 
-    /// Print more to standard error; give it twice for all log lines.
+    /// Log what is done: attempts, batches, statements that change something, and all of a server's answers. Twice:
+    /// every statement.
+    ///
+    /// Values that are bound to a statement are not logged. Twice also logs the place of a server's error, which may
+    /// quote rows.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 

@@ -237,6 +237,11 @@ impl Removal<'_> {
         let Ended { finished, done: Done { batches, removed, held }, activity, units, began } = ended;
         let amount = self.count(&removed);
         self.outcome.batches += batches;
+        if batches > 0 {
+            let rows = removed.values().sum();
+            let (batches, rows) = (format::counted(batches, "batch"), format::counted(rows, "row"));
+            tracing::debug!("{batches} committed: {rows} removed in {}", format::duration(began.elapsed()));
+        }
         if activity != Activity::Idle && batches > 0 {
             self.outcome.longest_batch = self.outcome.longest_batch.max(Some(held));
         }

@@ -151,6 +151,8 @@ pub(crate) async fn until_usable(
             Ok(Err(error)) => error,
             Err(_) => return Err(deadline_exceeded(arguments, last.unwrap_or_else(|| cut_off(url)))),
         };
+        let sqlstate = error.cause.server().map_or(String::new(), |server| format!(" (SQLSTATE {})", server.sqlstate));
+        tracing::debug!("attempt {}: {}{sqlstate}", backoff.failures + 1, error.cause.described());
         let class = error.cause.class;
         // No retry gives TARSy another application's tables.
         if class == ErrorClass::Schema && !arguments.retry_all {

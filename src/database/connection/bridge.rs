@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use log::LevelFilter;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::io::AsyncWriteExt;
@@ -68,7 +69,8 @@ impl Bridge {
             // Poolers refuse start-up parameters that they do not know, and servers since version 12 need none.
             .extra_float_digits(None)
             .options([(OWN, "on")])
-            .disable_statement_logging()
+            .log_statements(LevelFilter::Debug)
+            .log_slow_statements(LevelFilter::Off, Duration::MAX)
     }
 }
 
@@ -134,7 +136,9 @@ async fn serve(mut driver: UnixStream, address: Arc<PostgresqlAddress>) {
                 relay(driver, stream).await;
             }
         }
-        Err(cause) => drop(driver.write_all(&relayed::answer(cause.class, &cause.message)).await),
+        Err(cause) => {
+            driver.write_all(&relayed::answer(cause.class, &cause.message, cause.server())).await.ok();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use log::LevelFilter;
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -36,7 +37,8 @@ pub(crate) async fn open_sqlite(
     let mut options = SqliteConnectOptions::new()
         .busy_timeout(busy_timeout(location.busy_timeout.unwrap_or(lock_timeout)))
         .foreign_keys(true)
-        .disable_statement_logging();
+        .log_statements(LevelFilter::Debug)
+        .log_slow_statements(LevelFilter::Off, Duration::MAX);
     options = match &location.path {
         None => options.in_memory(true),
         Some(path) => {

@@ -6,7 +6,7 @@ use sea_orm::{DbErr, RuntimeErr};
 use sqlx::postgres::PgDatabaseError;
 
 use super::class::ErrorClass;
-use super::postgresql::Answer;
+use super::postgresql::{Answer, ServerAnswer};
 use super::sqlite::TEMPORARY_FILES;
 use super::transport::{OTHER_PROGRAM, io_class, io_message, protocol_message};
 use super::{postgresql, relayed, sqlite};
@@ -21,12 +21,14 @@ pub struct DatabaseCause {
     pub message: String,
     /// What the operator runs, in the place of the hint of the class.
     remedy: Option<Box<str>>,
+    /// What a PostgreSQL server said beside the message.
+    server: Option<Box<ServerAnswer>>,
 }
 
 impl DatabaseCause {
     /// A cause that tarsy-db itself found.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), remedy: None }
+        Self { class, message: message.into(), remedy: None, server: None }
     }
 
     /// The same cause with a hint of its own.
@@ -49,7 +51,15 @@ impl DatabaseCause {
     /// The cause that a PostgreSQL server reports.
     #[must_use]
     pub(crate) fn of_answer(answer: &Answer<'_>) -> Self {
-        Self::new(postgresql::class(answer), postgresql::message(answer))
+        postgresql::log(answer);
+        let cause = Self::new(postgresql::class(answer), postgresql::message(answer));
+        Self { server: Some(Box::new(answer.into())), ..cause }
+    }
+
+    /// What a PostgreSQL server said beside the message.
+    #[must_use]
+    pub(crate) fn server(&self) -> Option<&ServerAnswer> {
+        self.server.as_deref()
     }
 
     /// The cause that SQLite reports. It says no more than "disk I/O error" where the disk is full.
@@ -87,7 +97,9 @@ impl From<&sqlx::Error> for DatabaseCause {
         match error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
                 Some(answer) => match relayed::read(answer) {
-                    Some((class, message)) => Self::new(class, message),
+                    Some((class, message, server)) => {
+                        Self { server: server.map(Box::new), ..Self::new(class, message) }
+                    }
                     None => Self::of_answer(&answer.into()),
                 },
                 None if answer.code().as_deref() == Some(sqlite::HOT_JOURNAL) => Self::new(

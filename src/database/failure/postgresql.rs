@@ -1,5 +1,6 @@
 //! Classifies PostgreSQL's SQLSTATEs.
 
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgDatabaseError;
 
 use super::class::ErrorClass;
@@ -11,14 +12,49 @@ pub(crate) struct Answer<'a> {
     pub(crate) code: &'a str,
     pub(crate) message: &'a str,
     pub(crate) detail: Option<&'a str>,
+    pub(crate) hint: Option<&'a str>,
+    /// Where it failed, which may quote a row.
+    pub(crate) context: Option<&'a str>,
     /// The function of the server that reports it.
     pub(crate) routine: Option<&'a str>,
 }
 
 impl<'a> From<&'a PgDatabaseError> for Answer<'a> {
     fn from(error: &'a PgDatabaseError) -> Self {
-        Self { code: error.code(), message: error.message(), detail: error.detail(), routine: error.routine() }
+        Self {
+            code: error.code(),
+            message: error.message(),
+            detail: error.detail(),
+            hint: error.hint(),
+            context: error.r#where(),
+            routine: error.routine(),
+        }
     }
+}
+
+/// What a server said beside its message, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServerAnswer {
+    pub(crate) sqlstate: String,
+    pub(crate) detail: Option<String>,
+    pub(crate) hint: Option<String>,
+}
+
+impl From<&Answer<'_>> for ServerAnswer {
+    fn from(answer: &Answer<'_>) -> Self {
+        let [detail, hint] = [answer.detail, answer.hint].map(|text| text.map(str::to_owned));
+        Self { sqlstate: answer.code.to_owned(), detail, hint }
+    }
+}
+
+/// Logs all that a server said. What it says about the place of the error quotes rows, so it is logged only with every
+/// statement.
+pub(super) fn log(answer: &Answer<'_>) {
+    let Answer { code, message, detail, hint, context, .. } = *answer;
+    let context = context.filter(|_| tracing::enabled!(tracing::Level::TRACE));
+    let more = [("DETAIL", detail), ("HINT", hint), ("CONTEXT", context)];
+    let more = more.into_iter().filter_map(|(name, text)| Some(format!("; {name}: {}", text?)));
+    tracing::debug!("the server answers SQLSTATE {code}: {message}{}", more.collect::<String>());
 }
 
 pub(crate) fn message(answer: &Answer<'_>) -> String {

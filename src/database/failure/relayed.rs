@@ -9,6 +9,7 @@ use serde::de::value::{Error, StrDeserializer};
 use sqlx::postgres::PgDatabaseError;
 
 use super::class::ErrorClass;
+use super::postgresql::ServerAnswer;
 use crate::mutex::lock;
 
 /// Why the connection ended that ended last: the driver does not read it while it sends the rows of a COPY, and loses it
@@ -29,22 +30,25 @@ pub(super) fn take_last_words() -> Option<(ErrorClass, String)> {
 /// In the place of the SQLSTATE. No server uses it.
 const CODE: &str = "TDB00";
 
-/// The answer that brings a class and a message to [`read`].
+/// The answer that brings a class, a message and what a server said beside it to [`read`].
 #[must_use]
-pub(crate) fn answer(class: ErrorClass, message: &str) -> Vec<u8> {
+pub(crate) fn answer(class: ErrorClass, message: &str, server: Option<&ServerAnswer>) -> Vec<u8> {
     let class = serde_json::to_value(class).unwrap_or_default();
     // A zero byte ends a field.
     let message = message.replace('\0', " ");
-    let fields =
-        [('S', "FATAL"), ('V', "FATAL"), ('C', CODE), ('M', &message), ('R', class.as_str().unwrap_or_default())];
-    let body = fields.map(|(field, value)| format!("{field}{value}\0")).concat();
+    let server = server.map(|server| serde_json::to_string(server).unwrap_or_default());
+    let class = class.as_str().unwrap_or_default();
+    let fields = [('S', "FATAL"), ('V', "FATAL"), ('C', CODE), ('M', &message), ('R', class)];
+    let fields = fields.into_iter().chain(server.as_deref().map(|server| ('D', server)));
+    let body: String = fields.map(|(field, value)| format!("{field}{value}\0")).collect();
     let length = u32::try_from(body.len() + 5).unwrap_or(u32::MAX);
     [b"E", &length.to_be_bytes()[..], body.as_bytes(), b"\0"].concat()
 }
 
-/// The class and the message, if the bridge sent the answer.
+/// What [`answer`] was made of, if the bridge sent it.
 #[must_use]
-pub(super) fn read(answer: &PgDatabaseError) -> Option<(ErrorClass, &str)> {
+pub(super) fn read(answer: &PgDatabaseError) -> Option<(ErrorClass, &str, Option<ServerAnswer>)> {
     let class: StrDeserializer<'_, Error> = answer.routine().filter(|_| answer.code() == CODE)?.into_deserializer();
-    Some((ErrorClass::deserialize(class).unwrap_or(ErrorClass::Other), answer.message()))
+    let server = answer.detail().and_then(|server| serde_json::from_str(server).ok());
+    Some((ErrorClass::deserialize(class).unwrap_or(ErrorClass::Other), answer.message(), server))
 }

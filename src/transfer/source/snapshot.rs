@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use log::LevelFilter;
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, Executor};
@@ -358,7 +359,8 @@ async fn open_beside_user(path: &Path, options: &SnapshotOptions<'_>) -> Result<
 }
 
 fn sqlite_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging()
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).log_statements(LevelFilter::Debug);
+    options.log_slow_statements(LevelFilter::Off, Duration::MAX)
 }
 
 /// Opens a single connection that is never replaced: its transaction is the snapshot.

@@ -35,6 +35,8 @@ pub(crate) async fn copy_table(
     let writing = Action::from((Verb::Copy, format!("rows into {}", table.name)));
     let refused = |error: sqlx::Error| WriteError::of(&writing, error);
     let sql = format!("COPY {place} ({}) FROM STDIN (FORMAT binary, FREEZE)", table.column_list());
+    // The driver logs every other statement.
+    tracing::debug!("{sql}");
     let mut copy = connection.copy_in_raw(&sql).await.map_err(refused)?;
     let mut reading = reader.read(pass).context((Verb::Read, table.name.clone()))?;
     while let Some(chunk) = reading.chunks.recv().await {

@@ -56,6 +56,7 @@ pub(crate) async fn digest_of_target(
     let own = Arc::clone(table);
     let digesting = tokio::task::spawn_blocking(move || digest_of_batches(&own, batches));
     let sql = copy_out(table, rows);
+    tracing::trace!("{sql}");
     let mut chunks = connection.copy_out_raw(&sql).await.context(&action)?;
     let (mut batch, mut amount) = (Vec::new(), Amount::default());
     while let Some(chunk) = chunks.try_next().await.context(&action)? {
@@ -134,6 +135,7 @@ pub(crate) async fn for_each_row(
 ) -> Result<(), DatabaseError> {
     let action = Action::from((Verb::Read, format!("back {}", table.name)));
     let sql = copy_out(table, rows);
+    tracing::trace!("{sql}");
     let mut chunks = connection.copy_out_raw(&sql).await.context(&action)?;
     let mut splitter = RowSplitter::new(table.columns.len());
     while let Some(chunk) = chunks.try_next().await.context(&action)? {

@@ -5,4 +5,5 @@ mod hangup;
 mod hostile_text;
 mod left_behind;
 mod special_files;
+mod logs;
 mod streams;

@@ -47,6 +47,8 @@ impl Message {
             code: field(b'C').unwrap_or_default(),
             message: field(b'M').unwrap_or_default(),
             detail: field(b'D'),
+            hint: field(b'H'),
+            context: field(b'W'),
             routine: field(b'R'),
         })
     }
