@@ -312,6 +312,7 @@ fn every_error_of_the_retention() {
         CutoffNotPast => [RetentionError::CutoffNotPast(text("2026-02-02T00:00:00Z"))],
         TooShort => [RetentionError::TooShort(text("3m"))],
         TooLong => [RetentionError::TooLong(4_294_967_295)],
+        UnknownStatus => [RetentionError::UnknownStatus(text("complted"))],
         NotChosen => [RetentionError::NotChosen],
         Events => [RetentionError::Events(0)],
     });

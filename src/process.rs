@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 use chrono::SecondsFormat;
-use clap::error::{ContextKind, ContextValue};
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
@@ -99,7 +98,7 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
         // Once more with control characters escaped, because clap's message quotes the words.
         let words = std::env::args_os().map(|word| visible::line(&word.to_string_lossy()).into_owned());
         let words: Vec<String> = words.collect();
-        let error = with_tip(parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error), &words);
+        let error = parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error);
         let message = without_urls(&visible::lines(&error.render().to_string()), &words);
         let is_colored = !plain && std::io::stderr().is_terminal();
         let shown = if is_colored { with_colored_labels(&message) } else { message.clone() };
@@ -114,17 +113,6 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
 
 fn parse_words(choice: ColorChoice, words: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::command().color(choice).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches))
-}
-
-/// Adds a tip for `--wait 2m`: the value of `--wait` is optional and needs the sign.
-fn with_tip(mut error: clap::Error, words: &[String]) -> clap::Error {
-    let surplus = error.get(ContextKind::InvalidArg).map(ToString::to_string);
-    let value = words.windows(2).find(|pair| pair[0] == "--wait" && surplus.as_ref() == Some(&pair[1]));
-    if let Some([flag, value]) = value {
-        let tip = format!("write `{flag}={value}`");
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
-    }
-    error
 }
 
 /// Replaces URLs in a usage error: a misplaced one may hold a password.

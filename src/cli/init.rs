@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use migration::Revision;
 
-use super::parser::{duration, role};
+use super::parser::{duration, revision, role};
 
 /// The arguments of `init`.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ use super::parser::{duration, role};
 pub(crate) struct Init {
     /// The revision to upgrade to: `head`, `baseline`, an id or its beginning, or a number from 1 to 23
     /// [env: TARSY_DB_SCHEMA] [default: baseline].
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
     pub(crate) to: Option<Revision>,
 
     /// Give this existing role what TARSy's backend needs, and nothing that changes the schema. PostgreSQL only.
@@ -45,12 +45,12 @@ pub(crate) struct Init {
     pub(crate) sql: bool,
 
     /// First wait up to this long until the database is usable [default with the flag: 5m].
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m",
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "5m",
           value_parser = duration)]
     pub(crate) wait: Option<Duration>,
 
     /// How long to wait for a lock that another session or program holds.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true, value_parser = duration)]
     pub(crate) lock_timeout: Duration,
 
     /// Fail with exit code 5 if the schema is newer than the revisions that this version knows.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, PossibleValue, TypedValueParser};
+use migration::{Revision, UnknownRevision};
 
 use crate::database::url::{self, Secret};
 use crate::format;
@@ -93,7 +94,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             format!("`{unit}` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y")
         }
         humantime::DurationError::NumberOverflow => "the number is too large".to_owned(),
-        _ => "expected a duration, such as `30s` or `90d`".to_owned(),
+        _ if text.trim_start().starts_with('-') => format!("`{text}` is negative: expected a duration, such as `30s`"),
+        _ => "expected a duration, such as `30s`, `90d` or `90days`".to_owned(),
     })
 }
 
@@ -111,10 +113,34 @@ pub(crate) fn age(text: &str) -> Result<Age, String> {
     Ok(if is_positive { Age::Positive(age) } else { Age::NotPositive(text.to_owned()) })
 }
 
-pub(crate) fn rfc3339(text: &str) -> Result<DateTime<Utc>, String> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.to_utc())
-        .map_err(|_| "expected a time in RFC 3339, such as `2026-02-01T00:00:00Z`".to_owned())
+/// Parses a time in RFC 3339, or a date, which is midnight in UTC.
+pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(date) = text.parse::<NaiveDate>() {
+        return Ok(date.and_time(NaiveTime::MIN).and_utc());
+    }
+    let without_zone = text.parse::<NaiveDateTime>().is_ok();
+    DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).map_err(|_| match without_zone {
+        true => format!("the time has no zone: write `{text}Z` for UTC"),
+        false => {
+            "expected a date (midnight in UTC) or a time in RFC 3339, such as `2026-02-01` or `2026-02-01T00:00:00Z`"
+                .to_owned()
+        }
+    })
+}
+
+/// Parses a revision; an unknown one is answered with all of them and the nearest.
+pub(crate) fn revision(text: &str) -> Result<Revision, String> {
+    text.parse().map_err(|error: UnknownRevision| {
+        if error != UnknownRevision::Unmatched {
+            return error.to_string();
+        }
+        let names = ["head", "baseline"].into_iter().chain(Revision::all().map(Revision::id));
+        let scored = names.map(|name| (strsim::jaro_winkler(text, name), name)).filter(|(score, _)| *score > 0.8);
+        let nearest = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
+        let nearest = nearest.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"));
+        let all = Revision::all().map(|revision| format!("{} {}", revision.number(), revision.id()));
+        format!("{error}{nearest} The revisions are {}", all.collect::<Vec<_>>().join(", "))
+    })
 }
 
 #[cfg(test)]
@@ -140,14 +166,35 @@ mod tests {
     }
 
     #[test]
+    fn a_date_is_midnight_and_a_time_needs_its_zone() {
+        let at = |text: &str| time(text).map(|time| time.to_rfc3339());
+        assert_eq!(at("2026-02-01"), Ok("2026-02-01T00:00:00+00:00".to_owned()));
+        assert_eq!(at("2026-02-01T01:00:00+01:00"), at("2026-02-01"));
+        let zoneless = "the time has no zone: write `2026-02-01T00:00:00Z` for UTC";
+        assert_eq!(at("2026-02-01T00:00:00"), Err(zoneless.to_owned()));
+        for wrong in ["", "yesterday", "2026-02-30", "2026-02"] {
+            assert!(time(wrong).is_err_and(|message| message.contains("such as `2026-02-01`")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_revision_is_answered_with_the_nearest_and_all() {
+        let message = |text: &str| revision(text).expect_err(text);
+        assert!(message("heed").contains("; did you mean `head`? The revisions are 1 ae85467a75d2, 2 "));
+        assert!(message("ae85467a75d3").contains("did you mean `ae85467a75d2`?"));
+        assert!(!message("24").contains("did you mean"));
+        assert_eq!(message("a"), "`a` is the beginning of several revisions");
+    }
+
+    #[test]
     fn a_wrong_duration_is_answered_with_the_units() {
         for (text, message) in [
             ("90", "`90` has no unit: `90d` is days, `90h` hours, `90m` minutes, `90s` seconds"),
             ("1h 30", "`30` has no unit: `30d` is days, `30h` hours, `30m` minutes, `30s` seconds"),
             ("5x", "`x` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y"),
-            ("soon", "expected a duration, such as `30s` or `90d`"),
-            ("", "expected a duration, such as `30s` or `90d`"),
-            ("-5d", "expected a duration, such as `30s` or `90d`"),
+            ("soon", "expected a duration, such as `30s`, `90d` or `90days`"),
+            ("", "expected a duration, such as `30s`, `90d` or `90days`"),
+            ("-5d", "`-5d` is negative: expected a duration, such as `30s`"),
             ("99999999999999999999d", "the number is too large"),
         ] {
             assert_eq!(duration(text), Err(message.to_owned()), "{text}");

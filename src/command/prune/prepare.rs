@@ -27,7 +27,7 @@ use crate::history::removal::batch_error::upgraded_concurrently;
 use crate::history::removal::contention::Contention;
 use crate::history::retention::needed::Needed;
 use crate::history::retention::plan::{self, RetentionPlan};
-use crate::history::retention::policy::RetentionPolicy;
+use crate::history::retention::policy::{RetentionError, RetentionPolicy};
 use crate::history::retention::selection::{self, Precision, Selection};
 use crate::history::tables::{ACTIVE_STATUSES, TERMINAL_STATUSES};
 use crate::schema::model::Schema;
@@ -105,7 +105,7 @@ async fn plan(
     let (connection, second) = (opened.connection, opened.second);
     let retention = Retention::of_prune(request.arguments, request.settings, &state);
     let policy = request.chosen_policy(&retention)?;
-    warn_of_unknown_values(&connection, &policy).await?;
+    look_for_unknown_values(&connection, &policy).await?;
     let see = (Verb::Determine, "the activity of other sessions");
     contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
     let precision = if request.arguments.exact { Precision::Exact } else { Precision::Estimated };
@@ -154,28 +154,24 @@ async fn or_upgraded(connection: &Connection, ledger: &Ledger, error: DatabaseEr
     }
 }
 
-/// Warns of filters that match no session: a misspelt one would silently remove nothing.
-async fn warn_of_unknown_values(connection: &Connection, policy: &RetentionPolicy) -> Result<(), DatabaseError> {
+/// Warns of filters that match no session: a misspelt one would silently remove nothing. A status that TARSy does not
+/// have either is an error.
+async fn look_for_unknown_values(connection: &Connection, policy: &RetentionPolicy) -> Result<(), Error> {
     let reading = every_row(connection).await?;
     for (column, values) in policy.filter.lists() {
         for value in values {
-            if !selection::is_met(&reading, column, value).await? {
-                let name = column.as_str().replace('_', " ");
-                tracing::warn!("no session has the {name} `{value}`{}", spelling(column, value));
+            if selection::is_met(&reading, column, value).await? {
+                continue;
+            }
+            let name = column.as_str().replace('_', " ");
+            match (column, [TERMINAL_STATUSES, ACTIVE_STATUSES].concat().contains(&value.as_str())) {
+                (Column::Status, true) => tracing::warn!("no session has the {name} `{value}`"),
+                (Column::Status, false) => return Err(RetentionError::UnknownStatus(value.clone()).into()),
+                _ => tracing::warn!("no session has the {name} `{value}`; check the spelling"),
             }
         }
     }
-    reading.rollback().await.context(BEGIN_TO_PLAN)
-}
-
-/// What may be wrong with a filter that matches no session.
-fn spelling(column: Column, value: &str) -> String {
-    let statuses = [TERMINAL_STATUSES, ACTIVE_STATUSES].concat();
-    match column {
-        Column::Status if statuses.contains(&value) => String::new(),
-        Column::Status => format!("; TARSy's statuses are {}", statuses.join(", ")),
-        _ => "; check the spelling".to_owned(),
-    }
+    Ok(reading.rollback().await.context(BEGIN_TO_PLAN)?)
 }
 
 /// How sessions and their rows are counted.

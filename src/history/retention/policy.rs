@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Func};
 use sea_orm::{ColumnTrait, DbBackend};
 
@@ -11,7 +11,7 @@ use crate::exit_code::ExitCode;
 use crate::format;
 use crate::history::entity::alert_sessions::Column;
 use crate::history::entity::is_text;
-use crate::history::tables::TERMINAL_STATUSES;
+use crate::history::tables::{ACTIVE_STATUSES, TERMINAL_STATUSES};
 
 /// The days of history that TARSy keeps by design, as of the baseline revision.
 pub(crate) const DAYS_BY_DESIGN: u32 = 90;
@@ -69,8 +69,9 @@ impl Limit {
             Self::OlderThan(age) if age < SHORTEST => Err(RetentionError::TooShort(format::duration(age))),
             Self::OlderThan(age) => {
                 let cutoff = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
-                // A whole second: what is shown is what counts.
-                cutoff.map(|cutoff| cutoff.trunc_subsecs(0)).ok_or(RetentionError::TooLong(age.as_secs() / 86_400))
+                // A whole second: what is shown is what counts. The backend cannot represent a time before the year 1 either.
+                let cutoff = cutoff.map(|cutoff| cutoff.trunc_subsecs(0)).filter(|cutoff| cutoff.year() >= 1);
+                cutoff.ok_or(RetentionError::TooLong(age.as_secs() / 86_400))
             }
             Self::Before(time) if time >= now => Err(RetentionError::CutoffNotPast(
                 format::exact_time(time.timestamp_micros()).unwrap_or_else(|| time.to_string()),
@@ -95,7 +96,7 @@ pub(crate) enum RetentionError {
     /// Almost certainly a typo (`m` is minutes, `M` is months).
     #[error("`--older-than {0}` is less than an hour")]
     TooShort(String),
-    /// The cutoff would be too early to be represented. In days.
+    /// The cutoff would be before the year 1. In days.
     #[error("a retention of {0} days is too long")]
     TooLong(u64),
     /// No retention was set, and the one of TARSy's backend is unknown.
@@ -104,6 +105,9 @@ pub(crate) enum RetentionError {
          its releases since January 2026; nothing was removed"
     )]
     NotChosen,
+    /// No session has this status, and TARSy has none of that name.
+    #[error("no session has the status `{0}`, and TARSy has no such status")]
+    UnknownStatus(String),
     /// Zero hours would remove every event; too many hours give a cutoff before the year 1.
     #[error("events cannot be kept for {0} hours")]
     Events(u32),
@@ -111,11 +115,18 @@ pub(crate) enum RetentionError {
 
 impl Diagnostic for RetentionError {
     fn exit_code(&self) -> ExitCode {
-        ExitCode::Configuration
+        match self {
+            RetentionError::UnknownStatus(_) => ExitCode::Usage,
+            _ => ExitCode::Configuration,
+        }
     }
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            RetentionError::UnknownStatus(_) => {
+                let known = [TERMINAL_STATUSES, ACTIVE_STATUSES].concat();
+                return Some(format!("TARSy's statuses are {}", known.join(", ")));
+            }
             RetentionError::Zero => "set it to 1 or more; to start with an empty history, use a new database",
             RetentionError::NotPositive(_) => {
                 "give an hour or more, as in `--older-than 90d`; to start with an empty history, use a new database"

@@ -4,6 +4,7 @@ mod file_size;
 mod hangup;
 mod hostile_text;
 mod left_behind;
-mod special_files;
+
 mod logs;
+mod special_files;
 mod streams;

@@ -107,12 +107,10 @@ fn beside_an_upgrade_that_drops_a_column_the_archive_is_left_to_another_run() {
 fn a_filter_that_no_session_meets_is_warned_of(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "old", "completed", Some(OLD_US));
-    let statuses = ["--yes", "--status", "complete", "--status", "completed", "--status", "in_progress"];
+    let statuses = ["--yes", "--status", "completed", "--status", "in_progress"];
     let warned = prune(database, &[&statuses[..], &["--agent-type", "Kubernetes"]].concat()).expect(0);
-    let known = "completed, failed, cancelled, timed_out, pending, in_progress, paused, canceling";
     each(
         [
-            &format!("no session has the status `complete`; TARSy's statuses are {known}\n"),
             "no session has the status `in_progress`\n",
             "no session has the agent type `Kubernetes`; check the spelling\n",
         ],
@@ -120,6 +118,20 @@ fn a_filter_that_no_session_meets_is_warned_of(database: &Database) {
     );
     assert!(!warned.stderr.contains("`completed`"), "{}", warned.stderr);
     assert_whole(database, 1);
+}
+
+#[apply(test)]
+fn a_status_that_neither_a_session_nor_tarsy_has_is_refused_with_the_known_ones(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    insert_session(database, "odd", "archived", Some(OLD_US));
+    each([&["--yes"][..], &["--dry-run"]], |mode| {
+        let refused = prune(database, &[mode, &["--status", "complted"]].concat()).expect(2);
+        assert!(refused.stderr.contains("no session has the status `complted`"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("TARSy's statuses are completed, failed, cancelled"), "{}", refused.stderr);
+        prune(database, &["--dry-run", "--include-active", "--status", "archived"]).expect(0);
+    });
+    assert_whole(database, 2);
 }
 
 #[apply(test)]

@@ -21,7 +21,7 @@ const USAGE: &[(&str, &[&str])] = &[
     ("init-to-number", &["init", "--to", "24"]),
     ("init-to-ambiguous", &["init", "--to", "a"]),
     ("init-wait", &["init", "--wait=soon"]),
-    ("init-wait-word", &["init", "--wait", "2m"]),
+    ("init-wait-word", &["init", "--wait", "soon"]),
     ("init-lock-timeout", &["init", "--lock-timeout", "30"]),
     ("wait-for", &["wait", "--for", "godot"]),
     ("wait-timeout", &["wait", "--timeout", "forever"]),
