@@ -166,6 +166,13 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_takes_too_much_memory_is_rejected_and_other_internal_errors_are_not() {
+        let of = |message| class(&Answer { code: "XX000", message, ..Answer::default() });
+        assert_eq!(of("invalid memory alloc request size 1073741824"), ErrorClass::Data);
+        assert_eq!(of("cache lookup failed for relation 1"), ErrorClass::Other);
+    }
+
+    #[test]
     fn a_database_that_accepts_no_connections_for_now_is_disabled() {
         let message = "database \"tarsy\" is not currently accepting connections";
         assert_eq!(class(&Answer { code: "55000", message, ..Answer::default() }), ErrorClass::Disabled);
