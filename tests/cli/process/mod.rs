@@ -4,7 +4,6 @@ mod file_size;
 mod hangup;
 mod hostile_text;
 mod left_behind;
-
 mod logs;
 mod special_files;
 mod streams;
