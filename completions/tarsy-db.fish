@@ -29,13 +29,13 @@ complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l direct-url -d 'The sa
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
-complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
+complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
 always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
 json\t'One JSON object per line'"
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s q -l quiet -d 'Print only errors to standard error'
-complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
+complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "init" -d 'Create the schema, or upgrade it'
@@ -55,7 +55,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l direct-url -d
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
 always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
@@ -65,7 +65,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l dry-run -d 'P
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l sql -d 'Print the SQL that would be run and change nothing'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l strict -d 'Fail with exit code 5 if the schema is newer than the revisions that this version knows'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s q -l quiet -d 'Print only errors to standard error'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l for -d 'The state to wait for' -r -f -a "connect\t'The server accepts the connection and the login'
@@ -79,14 +79,14 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l direct-url -d
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
 always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
 json\t'One JSON object per line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l retry-all -d 'Keep trying after failures that need an operator, such as a wrong password'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s q -l quiet -d 'Print only errors to standard error'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l as-role -d 'Also check whether this role has what TARSy\'s backend needs. PostgreSQL only' -r
@@ -95,7 +95,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l direct-url -
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
 always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
@@ -104,7 +104,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fix -d 'Crea
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l deep -d 'Also read every row: SQLite\'s `integrity_check`, and rows without a parent on PostgreSQL'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fail-if-overdue -d 'Fail with exit code 6, instead of a warning, if sessions are more than a day past the retention'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s q -l quiet -d 'Print only errors to standard error'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
@@ -112,18 +112,18 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l direct-url -d
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
 always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
 json\t'One JSON object per line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -l exact -d 'Count rows exactly instead of using PostgreSQL\'s estimate, without a time limit'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s q -l quiet -d 'Print only errors to standard error'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l older-than -d 'Remove sessions that started longer ago than this, such as `90d` or `12h` [default: HISTORY_RETENTION_DAYS]' -r
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l before -d 'Remove sessions that started before this time, such as `2026-01-01T00:00:00Z`' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l before -d 'Remove sessions that started before this date (midnight in UTC) or time, such as `2026-01-01` or `2026-01-01T00:00:00Z`' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l now -d 'Use this time instead of the clock to compute ages, so that a run can be repeated' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l status -d 'Remove only sessions with this status; may be repeated' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l alert-type -d 'Remove only sessions of this alert type; may be repeated' -r
@@ -140,7 +140,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l direct-url -
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
 always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
@@ -155,7 +155,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l compress -d 
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l vacuum -d 'Afterwards return free space to the operating system: `VACUUM (ANALYZE)` on PostgreSQL\'s tables, a vacuum of the file on SQLite'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l fail-if-remaining -d 'Fail with exit code 6 if sessions that started before the cutoff remain'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s q -l quiet -d 'Print only errors to standard error'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l from -d 'The source: a SQLite database, as a path or URL' -r
@@ -195,7 +195,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-post
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
 always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
@@ -207,7 +207,7 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-post
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l accept-damage -d 'Migrate although SQLite\'s integrity check finds the source damaged, and record the findings in the report'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -l show-values -d 'Also show the values that PostgreSQL cannot hold. They may be confidential'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s q -l quiet -d 'Print only errors to standard error'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand migrate-sqlite-to-postgres" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
@@ -215,13 +215,13 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l direct
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l config -d 'The settings file, in TOML [env: TARSY_DB_CONFIG] [default: ./tarsy-db.toml, if it exists]' -r -F
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l output -d 'The format of the result on standard output. `json` prints exactly one document, on failure too' -r -f -a "table\t'Tables to read'
 json\t'One JSON document'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l color -d 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`' -r -f -a "auto\t'On a terminal only'
 always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
 json\t'One JSON object per line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s q -l quiet -d 'Print only errors to standard error'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s v -l verbose -d 'Print more to standard error; give it twice for all log lines'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand help; and not __fish_seen_subcommand_from init wait check info prune migrate-sqlite-to-postgres completions help" -f -a "init" -d 'Create the schema, or upgrade it'

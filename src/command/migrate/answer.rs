@@ -10,7 +10,6 @@ use crate::error::Error;
 use crate::format::counted;
 use crate::output::{self, Block, Field, Report};
 use crate::transfer::error::TransferError;
-use crate::transfer::report::Outcome;
 use crate::transfer::source::undecided::Undecided;
 use crate::transfer::value::hazard_list::{HazardError, HazardGroup, HazardList, ShownHazards};
 use crate::transfer::value::policy::{Choice, Class, Policies, Policy};
@@ -41,12 +40,11 @@ pub(crate) struct Question<'r> {
 
 #[derive(Serialize)]
 struct Refusal<'h> {
-    outcome: Outcome,
     source: &'h str,
     revision: &'static str,
     hazards: Vec<&'h HazardGroup>,
     /// The command that moves the history with these values changed; null if no policy can change any.
-    command: Option<String>,
+    next_command: Option<String>,
 }
 
 impl<'r> Run<'r> {
@@ -94,11 +92,10 @@ impl Question<'_> {
             ]));
         }
         let summary = Refusal {
-            outcome: Outcome::Refused,
             source: &self.source,
             revision: self.revision,
             hazards: groups,
-            command,
+            next_command: command,
         };
         let report = Report::new(&summary, blocks);
         // With `--show-values` each value was asked for.

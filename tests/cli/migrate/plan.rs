@@ -316,7 +316,7 @@ fn a_check_and_a_dry_run_end_with_the_command_that_moves_the_history_in_spite_of
         assert!(command.ends_with(" --on nul=replace --on non-finite=string --report report.json"), "{command}");
         assert_eq!(command.contains(" --to postgresql://"), mode == "--dry-run", "{command}");
         let document = run(&["--output", "json"]).json();
-        assert_eq!((&document["outcome"], &document["command"]), (&json!("refused"), &json!(command)));
+        assert_eq!((&document["outcome"], &document["next_command"]), (&json!("failed"), &json!(command)));
         assert_eq!(document["hazards"][0]["count"], 2);
         // What is pasted does what it says; only the password is left out.
         let words: Vec<_> = command.split(' ').skip(1).filter(|word| !word.starts_with("postgresql://")).collect();
