@@ -137,9 +137,9 @@ pub(crate) fn revision(text: &str) -> Result<Revision, String> {
         let names = ["head", "baseline"].into_iter().chain(Revision::all().map(Revision::id));
         let scored = names.map(|name| (strsim::jaro_winkler(text, name), name)).filter(|(score, _)| *score > 0.8);
         let nearest = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
-        let nearest = nearest.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"));
+        let nearest = nearest.map_or(String::new(), |(_, name)| format!("; the nearest is `{name}`"));
         let all = Revision::all().map(|revision| format!("{} {}", revision.number(), revision.id()));
-        format!("{error}{nearest} The revisions are {}", all.collect::<Vec<_>>().join(", "))
+        format!("{error}{nearest}; the revisions are {}", all.collect::<Vec<_>>().join(", "))
     })
 }
 
@@ -180,9 +180,9 @@ mod tests {
     #[test]
     fn an_unknown_revision_is_answered_with_the_nearest_and_all() {
         let message = |text: &str| revision(text).expect_err(text);
-        assert!(message("heed").contains("; did you mean `head`? The revisions are 1 ae85467a75d2, 2 "));
-        assert!(message("ae85467a75d3").contains("did you mean `ae85467a75d2`?"));
-        assert!(!message("24").contains("did you mean"));
+        assert!(message("heed").contains("; the nearest is `head`; the revisions are 1 ae85467a75d2, 2 "));
+        assert!(message("ae85467a75d3").contains("the nearest is `ae85467a75d2`;"));
+        assert!(!message("24").contains("nearest"));
         assert_eq!(message("a"), "`a` is the beginning of several revisions");
     }
 

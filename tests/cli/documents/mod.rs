@@ -7,3 +7,4 @@ mod man;
 mod manifest;
 mod pages;
 mod paths;
+mod schema;

@@ -15,12 +15,18 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
 /// versions may add some.
 #[track_caller]
 pub(crate) fn conforms(document: &Value) {
+    let faults = faults(document);
+    assert!(faults.is_empty(), "{}\nin {document:#}", faults.join("\n"));
+}
+
+/// Where a document is not as the schema describes it.
+pub(crate) fn faults(document: &Value) -> Vec<String> {
     let command = document["command"].as_str().unwrap_or_default();
     let is_result = document.as_object().is_some_and(|fields| fields.len() > 4 || !fields.contains_key("error"));
     let kind = if is_result { command } else { "failure" };
     let mut faults = Vec::new();
     compare(document, &SCHEMA["$defs"][kind], "", &mut faults);
-    assert!(faults.is_empty(), "{}\nin {document:#}", faults.join("\n"));
+    faults
 }
 
 fn compare(value: &Value, schema: &Value, place: &str, faults: &mut Vec<String>) {
