@@ -84,12 +84,11 @@ impl Statement {
             "lock", "merge", "refresh", "reindex", "revoke", "truncate", "update", "vacuum",
         ];
         let text = if self.whole.is_empty() { &self.beginning } else { &self.whole };
+        let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
         let is_change = |word: &str| CHANGES.iter().any(|change| word.eq_ignore_ascii_case(change));
-        text.split(';').any(|statement| {
-            let code = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
-            let mut words = code
-                .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
-                .filter(|word| !word.is_empty());
+        code.join("\n").split(';').any(|statement| {
+            let words = statement.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let mut words = words.filter(|word| !word.is_empty());
             match words.next() {
                 // `WITH removed AS (DELETE ...) SELECT ...`
                 Some(first) if first.eq_ignore_ascii_case("with") => words.any(is_change),
@@ -108,7 +107,8 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Deb
         // Of a long statement there is the whole text as well.
         "summary" if value.ends_with("…\"") => Ok(()),
         "summary" | "db.statement" => {
-            let text = value.trim_matches('"').replace("\\n", " ").replace("\\\"", "\"");
+            let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&value);
+            let text = text.replace("\\n", " ").replace("\\\"", "\"");
             writer.write_str(&visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
         }
         "elapsed_secs" => Ok(()),

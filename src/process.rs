@@ -100,11 +100,14 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
         let words: Vec<String> = words.collect();
         let error = parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error);
         let message = without_urls(&visible::lines(&error.render().to_string()), &words);
-        let is_colored = !plain && std::io::stderr().is_terminal();
+        let wants = |flag: &str, value: &str| {
+            words.windows(2).any(|pair| pair == [flag, value] || pair[1] == format!("{flag}={value}"))
+        };
+        let is_terminal = !plain && std::io::stderr().is_terminal();
+        let is_colored = wants("--color", "always") || (is_terminal && !wants("--color", "never"));
         let shown = if is_colored { with_colored_labels(&message) } else { message.clone() };
         let _ = std::io::stderr().write_all(shown.as_bytes());
-        let wants_json = words.windows(2).any(|pair| pair == ["--output", "json"] || pair[1] == "--output=json");
-        if wants_json && output::print_usage_failure(&message).is_err() {
+        if wants("--output", "json") && output::print_usage_failure(&message).is_err() {
             return ExitCode::InputOutput;
         }
         ExitCode::Usage

@@ -19,7 +19,7 @@ use super::parser::{duration, revision, role};
 pub(crate) struct Init {
     /// The revision to upgrade to: `head`, `baseline`, an id or its beginning, or a number from 1 to 23
     /// [env: TARSY_DB_SCHEMA] [default: baseline].
-    #[arg(long, value_name = "REVISION", value_parser = revision)]
+    #[arg(long, value_name = "REVISION", value_parser = revision(), hide_possible_values = true)]
     pub(crate) to: Option<Revision>,
 
     /// Give this existing role what TARSy's backend needs, and nothing that changes the schema. PostgreSQL only.

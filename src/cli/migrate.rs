@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use super::parser::{ChoiceParser, duration, path, secret};
+use super::parser::{choice, duration, path, secret};
 use crate::database::url::Secret;
 use crate::transfer::job::load::{Toast, Verification};
 use crate::transfer::value::policy::Choice;
@@ -60,7 +60,7 @@ pub(crate) struct MigrateSqliteToPostgres {
     /// What to do with a class of values that PostgreSQL cannot hold; without it the migration is refused.
     ///
     /// The report records each change with the original bytes.
-    #[arg(long = "on", value_name = "CLASS=POLICY", requires = "report", value_parser = ChoiceParser)]
+    #[arg(long = "on", value_name = "CLASS=POLICY", requires = "report", value_parser = choice())]
     pub(crate) policies: Vec<Choice>,
 
     /// Write a JSON report to this file: tables, digests, values that need a policy, and every change made.

@@ -3,34 +3,60 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-use clap::builder::{NonEmptyStringValueParser, OsStringValueParser, PossibleValue, TypedValueParser};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use clap::builder::{
+    NonEmptyStringValueParser, OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser,
+};
 use migration::{Revision, UnknownRevision};
 
 use crate::database::url::{self, Secret};
 use crate::format;
+use crate::history::tables::{ACTIVE_STATUSES, TERMINAL_STATUSES};
 use crate::transfer::value::policy::Choice;
 
-/// Parses `nul=replace`, and lists all choices for the completions and the help.
+/// Parses a value, and has others for the completions to offer; what is not among them is up to the parser.
 #[derive(Clone)]
-pub(crate) struct ChoiceParser;
+pub(crate) struct Offering<P> {
+    parser: P,
+    offered: fn() -> Vec<PossibleValue>,
+}
 
-impl TypedValueParser for ChoiceParser {
-    type Value = Choice;
+impl<P: TypedValueParser> TypedValueParser for Offering<P> {
+    type Value = P::Value;
 
     fn parse_ref(
         &self,
         command: &clap::Command,
         argument: Option<&clap::Arg>,
         value: &std::ffi::OsStr,
-    ) -> Result<Choice, clap::Error> {
-        let parser = clap::builder::StringValueParser::new().try_map(|text| text.parse::<Choice>());
-        parser.parse_ref(command, argument, value)
+    ) -> Result<P::Value, clap::Error> {
+        self.parser.parse_ref(command, argument, value)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(Choice::all().map(|choice| PossibleValue::new(choice.to_string()).help(choice.help()))))
+        Some(Box::new((self.offered)().into_iter()))
     }
+}
+
+/// Parses `nul=replace`.
+pub(crate) fn choice() -> Offering<impl TypedValueParser<Value = Choice>> {
+    let offered = || Choice::all().map(|choice| PossibleValue::new(choice.to_string()).help(choice.help())).collect();
+    Offering { parser: StringValueParser::new().try_map(|text| text.parse::<Choice>()), offered }
+}
+
+/// Parses a revision.
+pub(crate) fn revision() -> Offering<impl TypedValueParser<Value = Revision>> {
+    let offered = || {
+        let ids = Revision::all().map(|revision| PossibleValue::new(revision.id()).help(revision.change()));
+        ["head", "baseline"].into_iter().map(PossibleValue::new).chain(ids).collect()
+    };
+    Offering { parser: StringValueParser::new().try_map(|text| known_revision(&text)), offered }
+}
+
+/// Parses the status of a session; one that TARSy does not have is refused when no session has it.
+pub(crate) fn status() -> Offering<StringValueParser> {
+    let offered = || TERMINAL_STATUSES.into_iter().chain(ACTIVE_STATUSES).map(PossibleValue::new).collect();
+    Offering { parser: StringValueParser::new(), offered }
 }
 
 /// Keeps a URL as a secret, because it may hold a password.
@@ -94,6 +120,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             format!("`{unit}` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y")
         }
         humantime::DurationError::NumberOverflow => "the number is too large".to_owned(),
+        // The value was forgotten, and the next flag taken for it.
+        _ if text.starts_with("--") => format!("`{text}` is a flag: expected a duration before it, such as `30s`"),
         _ if text.trim_start().starts_with('-') => format!("`{text}` is negative: expected a duration, such as `30s`"),
         _ => "expected a duration, such as `30s`, `90d` or `90days`".to_owned(),
     })
@@ -115,27 +143,33 @@ pub(crate) fn age(text: &str) -> Result<Age, String> {
 
 /// Parses a time in RFC 3339, or a date, which is midnight in UTC.
 pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Ok(date.and_time(NaiveTime::MIN).and_utc());
-    }
-    let without_zone = text.parse::<NaiveDateTime>().is_ok();
-    DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()).map_err(|_| match without_zone {
+    let midnight = text.parse::<NaiveDate>().map(|date| date.and_time(NaiveTime::MIN).and_utc());
+    let time = midnight.or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()));
+    let time = time.map_err(|_| match without_zone(text) {
         true => format!("the time has no zone: write `{text}Z` for UTC"),
         false => {
             "expected a date (midnight in UTC) or a time in RFC 3339, such as `2026-02-01` or `2026-02-01T00:00:00Z`"
                 .to_owned()
         }
-    })
+    })?;
+    // What PostgreSQL, RFC 3339 and TARSy's backend can represent.
+    if (1..=9999).contains(&time.year()) { Ok(time) } else { Err("the year has to be from 1 to 9999".to_owned()) }
 }
 
-/// Parses a revision; an unknown one is answered with all of them and the nearest.
-pub(crate) fn revision(text: &str) -> Result<Revision, String> {
+fn without_zone(text: &str) -> bool {
+    text.parse::<NaiveDateTime>().is_ok() || format!("{text}:00").parse::<NaiveDateTime>().is_ok()
+}
+
+/// An unknown revision is answered with all of them and the nearest.
+fn known_revision(text: &str) -> Result<Revision, String> {
     text.parse().map_err(|error: UnknownRevision| {
         if error != UnknownRevision::Unmatched {
             return error.to_string();
         }
         let names = ["head", "baseline"].into_iter().chain(Revision::all().map(Revision::id));
-        let scored = names.map(|name| (strsim::jaro_winkler(text, name), name)).filter(|(score, _)| *score > 0.8);
+        let scored = names
+            .map(|name| (strsim::jaro_winkler(&text.to_lowercase(), name), name))
+            .filter(|(score, _)| *score > 0.8);
         let nearest = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
         let nearest = nearest.map_or(String::new(), |(_, name)| format!("; the nearest is `{name}`"));
         let all = Revision::all().map(|revision| format!("{} {}", revision.number(), revision.id()));
@@ -179,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_unknown_revision_is_answered_with_the_nearest_and_all() {
-        let message = |text: &str| revision(text).expect_err(text);
+        let message = |text: &str| known_revision(text).expect_err(text);
         assert!(message("heed").contains("; the nearest is `head`; the revisions are 1 ae85467a75d2, 2 "));
         assert!(message("ae85467a75d3").contains("the nearest is `ae85467a75d2`;"));
         assert!(!message("24").contains("nearest"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::parser::{Age, age, archive, duration, path, percent, time};
+use super::parser::{Age, age, archive, duration, path, percent, status, time};
 
 /// The arguments of `prune`.
 #[derive(Debug, Args)]
@@ -32,18 +32,18 @@ pub(crate) struct Prune {
 
     /// Remove sessions that started before this date (midnight in UTC) or time, such as `2026-01-01` or
     /// `2026-01-01T00:00:00Z`.
-    #[arg(long, value_name = "DATE OR TIME", value_parser = time)]
+    #[arg(long, value_name = "DATE OR TIME", allow_hyphen_values = true, value_parser = time)]
     pub(crate) before: Option<DateTime<Utc>>,
 
     /// Use this time instead of the clock to compute ages, so that a run can be repeated.
-    #[arg(long, value_name = "DATE OR TIME", value_parser = time)]
+    #[arg(long, value_name = "DATE OR TIME", allow_hyphen_values = true, value_parser = time)]
     pub(crate) now: Option<DateTime<Utc>>,
 
     /// Remove only sessions with this status; may be repeated.
     ///
     /// A session must match one of the given statuses, one of the given alert types and one of the given agent types. A
     /// status that is not terminal also needs `--include-active`.
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", value_parser = status(), hide_possible_values = true)]
     pub(crate) status: Vec<String>,
 
     /// Remove only sessions of this alert type; may be repeated.

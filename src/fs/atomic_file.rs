@@ -50,7 +50,10 @@ impl AtomicFile {
         start.push(".");
         let is_left_over = |name: &OsStr| {
             let end = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes());
-            end.is_some_and(|end| !end.is_empty() && end.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
+            // A process id, and the number of an attempt; a longer number may be a date of the operator's.
+            let is_number = |part: &[u8]| (1..=7).contains(&part.len()) && part.iter().all(u8::is_ascii_digit);
+            let parts = |end: &[u8]| end.split(|byte| *byte == b'.').map(is_number).collect::<Vec<_>>();
+            end.map(parts).is_some_and(|parts| parts.len() <= 2 && parts.into_iter().all(|is_number| is_number))
         };
         let entries = std::fs::read_dir(parent(path)).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| is_left_over(&entry.file_name())) {

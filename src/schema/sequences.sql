@@ -6,7 +6,8 @@ SELECT t.relname::text AS table_name, format('%I.%I', t.nspname, t.relname) AS t
        has_sequence_privilege(c.oid, 'SELECT') AND has_table_privilege(t.oid, 'SELECT')
            -- Another application's table is not waited for.
            AND (t.relname = ANY ($2) OR NOT EXISTS (
-               SELECT FROM pg_locks l WHERE l.relation IN (t.oid, c.oid) AND l.mode = 'AccessExclusiveLock')) AS readable,
+               SELECT FROM pg_locks l WHERE l.relation IN (t.oid, c.oid) AND l.mode = 'AccessExclusiveLock'
+                 AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))) AS readable,
        s.seqincrement AS increment,
        least(s.seqmax, CASE a.atttypid WHEN 'smallint'::regtype THEN 32767 WHEN 'integer'::regtype THEN 2147483647
                                        ELSE s.seqmax END) AS largest_possible, t.relname = ANY ($2) AS is_tarsys

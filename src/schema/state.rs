@@ -102,17 +102,17 @@ impl SchemaState {
         Self { ledger, tables, leftovers, is_successors, elsewhere: Vec::new() }
     }
 
-    /// The other application to which the database belongs, if it is not TARSy's. Beside TARSy's own sessions only the
+    /// The other application to which the database belongs, if it is not TARSy's. Beside tables of TARSy's own only the
     /// tables of this revision have to be its own.
     fn application(&self, revision: Revision) -> Option<Application> {
         let mut namesakes = application::namesakes(&self.tables);
-        let has_sessions =
-            self.tables.contains_key("alert_sessions") && !namesakes.iter().any(|name| name == "alert_sessions");
-        if has_sessions {
+        let is_own = |table: &&str| self.tables.contains_key(*table) && !namesakes.iter().any(|name| name == table);
+        let has_own = Revision::BASELINE.tables().iter().any(|table| is_own(&table));
+        if has_own {
             namesakes.retain(|name| revision.tables().contains(&name.as_str()));
         }
         match (&self.ledger, namesakes.is_empty()) {
-            _ if self.is_successors && !has_sessions => Some(Application::Successor),
+            _ if self.is_successors && !has_own => Some(Application::Successor),
             (_, false) => Some(Application::Tables(namesakes)),
             (Ledger::At(id), true) if self.is_empty() && Revision::from_id(id).is_none() => {
                 Some(Application::Ledger(id.clone()))

@@ -31,7 +31,7 @@ impl Leftover {
 pub enum StateError {
     #[error("the database has no TARSy schema yet")]
     Pending,
-    #[error("TARSy's tables are in the schema `{}`, which is not in the search path of the role", .0.join("`, `"))]
+    #[error("TARSy's tables are in the schema `{}`, which the role's unqualified names do not reach", .0.join("`, `"))]
     Elsewhere(Vec<String>),
     #[error("{0}")]
     Foreign(Application),
@@ -65,9 +65,10 @@ impl Diagnostic for StateError {
         Some(match self {
             StateError::Pending => "check the database URL; if it is right, run `tarsy-db init`".into(),
             StateError::Elsewhere(schemas) => format!(
-                "if these are the tables of this history, add their schema to the search path of the role, as in `ALTER \
-                 ROLE ... SET search_path = {}`; otherwise run `tarsy-db init`",
-                quoted(&schemas[0])
+                "if these are the tables of this history, the role needs USAGE on their schema, and the schema in its \
+                 search path, as in `GRANT USAGE ON SCHEMA {schema} TO ...` and `ALTER ROLE ... SET search_path = \
+                 {schema}, public`; `tarsy-db init` would create an empty history beside them",
+                schema = quoted(&schemas[0])
             ),
             StateError::Foreign(application) => application.hint().into(),
             StateError::Unknown(_) => "use the tarsy-db of that TARSy release".into(),

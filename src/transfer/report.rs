@@ -5,6 +5,7 @@ use std::io::{self, BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -75,7 +76,8 @@ impl Diagnostic for ReportError {
             Self::Write { .. } => None,
             Self::Pending { .. } => Some(
                 "compare both databases with `--verify-only` and another `--report`: if the target holds the rows, the \
-                 commit took place and this is its report; otherwise delete it"
+                 commit took place and this is its report, which may hold the only copy of changed values; otherwise move \
+                 it away"
                     .into(),
             ),
             Self::Published { .. } | Self::Foreign { .. } => Some("name another file with `--report`".into()),
@@ -135,8 +137,8 @@ pub(crate) struct SameMove<'m> {
 
 impl ReportFile {
     /// Creates a report. The report of a completed move may hold the only copy of changed values, so it is never
-    /// overwritten; neither is a file that is not a report, such as the source. A pending one is overwritten only by the
-    /// same move, which finds the target empty before it overwrites anything.
+    /// overwritten; neither is a file that is not a report, such as the source. A pending one is overwritten only if it
+    /// holds no changes, and only by the same move, which finds the target empty before it overwrites anything.
     ///
     /// # Errors
     /// [`ReportError`].
@@ -328,6 +330,8 @@ fn failed(path: &Path, source: io::Error) -> ReportError {
 struct Earlier {
     outcome: String,
     #[serde(default)]
+    changes: Vec<IgnoredAny>,
+    #[serde(default)]
     source: String,
     /// Only of a run with a target.
     #[serde(default)]
@@ -339,9 +343,11 @@ impl Earlier {
     /// that of no move.
     fn refusal(self, path: &Path, this: Option<SameMove<'_>>) -> Option<ReportError> {
         let path = path.display().to_string();
+        // The same text may name another server, so a pending report with changes is kept in any case.
+        let is_of_this = this.is_some_and(|this| (this.source, this.target) == (&self.source, &self.target));
         match serde_json::from_value(Value::String(self.outcome)).ok()? {
             Outcome::Moved | Outcome::Appended => Some(ReportError::Published { path }),
-            Outcome::Pending if this.is_some_and(|this| (this.source, this.target) == (&self.source, &self.target)) => {
+            Outcome::Pending if is_of_this && self.changes.is_empty() => {
                 tracing::warn!(
                     "{path} is the report of this move, which ended before it knew whether its commit took place: it did \
                      if the target holds the rows; otherwise the report is overwritten"

@@ -83,12 +83,13 @@ fn almost_without(sequence: &Sequence) -> String {
     )
 }
 
-/// TARSy's only sequence is that of its events, which its backend keeps for a day.
-fn remedy(sequence: &Sequence) -> String {
-    let table = &sequence.table;
-    match sequence.is_tarsys {
-        true => format!("stop the backend and run `TRUNCATE {table} RESTART IDENTITY`, which removes the last events"),
-        false => "widen the column and the sequence to bigint".to_owned(),
+/// TARSy's only sequence is that of its events, which its backend keeps for a day. Every other table has rows to keep.
+fn remedy(sequence: &Sequence) -> &'static str {
+    match (sequence.is_tarsys, sequence.table.as_str(), sequence.column.as_str()) {
+        (true, "events", "id") => {
+            "stop the backend and run `TRUNCATE events RESTART IDENTITY`, which removes the last events"
+        }
+        _ => "widen the column and the sequence to bigint",
     }
 }
 
@@ -100,18 +101,21 @@ pub(super) async fn integers(connection: &Transaction, found: &Schema, depth: De
     }
     let read = async {
         let values = match depth {
-            Depth::Deep => large_values(connection, found).await?,
-            Depth::Quick => Vec::new(),
+            Depth::Deep => Some(large_values(connection, found).await?),
+            Depth::Quick => None,
         };
         Ok::<_, DbErr>((values, long_stages(connection, found, now).await?))
     };
-    Finding::of(NAME, read.await, |(values, stages)| judged_integers(NAME, &values, stages))
+    Finding::of(NAME, read.await, |(values, stages)| judged_integers(NAME, values.as_deref(), stages))
 }
 
-fn judged_integers(name: &'static str, values: &[LargeValue], stages: u64) -> Finding {
-    let lines = values.iter().map(LargeValue::line).chain((stages > 0).then(|| long_stages_line(stages)));
+/// `values` is `None` if the columns were not read.
+fn judged_integers(name: &'static str, values: Option<&[LargeValue]>, stages: u64) -> Finding {
+    let found = values.unwrap_or_default();
+    let lines = found.iter().map(LargeValue::line).chain((stages > 0).then(|| long_stages_line(stages)));
     let lines: Vec<_> = lines.collect();
-    let finding = match (values.is_empty(), stages) {
+    let finding = match (found.is_empty(), stages) {
+        (true, 0) if values.is_none() => Finding::ok(name, "no stage takes too long (`--deep` also reads the columns)"),
         (true, 0) => Finding::ok(name, "no column of 32 bits is nearly full"),
         (true, _) => Finding::new(name, Status::Note, lines).because("stage_too_long"),
         (false, _) => Finding::new(name, Status::Warning, lines).because("column_nearly_full"),
@@ -184,8 +188,8 @@ async fn long_stages(connection: &Transaction, found: &Schema, now: DateTime<Utc
 
 fn long_stages_line(stages: u64) -> String {
     format!(
-        "stages without an end that began more than 22 days ago: {}; the backend cannot store a duration of more than \
-         24.8 days in `stage_executions.duration_ms`, so it cannot end them",
+        "stages without an end that began more than 22 days ago: {}; after 24.8 days the backend cannot end a stage, \
+         because `stage_executions.duration_ms` cannot hold its duration",
         number(stages)
     )
 }
@@ -216,6 +220,19 @@ mod tests {
         assert_eq!(judged(None).status, Status::Skipped);
         let behind = judged(Some(41));
         assert_eq!((behind.status, behind.exit_code), (Status::Failed, ExitCode::Drift));
+    }
+
+    #[test]
+    fn only_events_may_be_emptied() {
+        let of = |table: &str, column: &str| Sequence {
+            table: table.to_owned(),
+            column: column.to_owned(),
+            ..sequence(Some(LARGEST_INTEGER + 1))
+        };
+        assert!(remedy(&of("events", "id")).contains("TRUNCATE events"));
+        for (table, column) in [("llm_interactions", "seq"), ("events", "other"), ("alert_sessions", "id")] {
+            assert_eq!(remedy(&of(table, column)), "widen the column and the sequence to bigint");
+        }
     }
 
     #[test]

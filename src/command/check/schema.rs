@@ -48,12 +48,12 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
         Decision::Upgrade { from, to } => {
             pending("upgrade_pending", format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`"))
         }
-        Decision::Create { .. } if known.is_some() => {
-            pending("tables_pending", "`alembic_version` exists, but no tables: run `tarsy-db init`".to_owned())
-        }
         Decision::Create { .. } if !state.elsewhere.is_empty() => {
             data["schemas"] = json!(state.elsewhere);
             refused(NAME, &StateError::Elsewhere(state.elsewhere.clone())).because("schema_elsewhere")
+        }
+        Decision::Create { .. } if known.is_some() => {
+            pending("tables_pending", "`alembic_version` exists, but no tables: run `tarsy-db init`".to_owned())
         }
         Decision::Create { .. } => pending("no_schema", "no schema yet: run `tarsy-db init`".to_owned()),
         Decision::Adopt => {

@@ -27,6 +27,7 @@ pub(crate) fn blocks(summary: &InfoSummary, settings: Vec<ShownSetting>) -> Vec<
     }));
     blocks.extend(skipped_line(&summary.skipped).map(Block::Line));
     blocks.extend(unreadable_line(&summary.unreadable).map(Block::Line));
+    blocks.extend(summary.schema_error.iter().cloned().map(Block::Line));
     blocks.extend(summary.retention_error.iter().cloned().map(Block::Line));
     let rows = settings.into_iter().map(|(name, value, source)| vec![name.into(), shown(value).into(), source.into()]);
     blocks.push(Block::Table { title: "settings", header: vec!["setting", "value", "source"], rows: rows.collect() });

@@ -36,6 +36,7 @@ use crate::output::Report;
 use crate::schema::read::schema;
 use crate::schema::row_policy;
 use crate::schema::state::SchemaState;
+use crate::schema::state_error::StateError;
 use crate::settings::{RETENTION_DAYS, Settings, ShownSetting};
 
 pub(crate) async fn run(
@@ -85,6 +86,7 @@ pub(crate) async fn run(
         role: server.role,
         protection: url.protection(),
         revision: state.revision().map(str::to_owned),
+        schema_error: schema_error(&state),
         bytes: server.bytes,
         wal_bytes: url.sqlite_path().and_then(larger_wal).map(|[wal, _]| wal),
         tables,
@@ -105,6 +107,12 @@ fn space_summary(parts: Space) -> SpaceSummary {
 }
 
 /// The settings; a retention that is not set is null, and not its default.
+/// Why other commands refuse the database. A missing schema and an unknown revision are shown as such.
+fn schema_error(state: &SchemaState) -> Option<String> {
+    let error = state.require_history().err()?;
+    (!matches!(error, StateError::Pending | StateError::Unknown(_))).then(|| error.to_string())
+}
+
 fn shown(settings: &Settings, retention: &Retention) -> Vec<ShownSetting> {
     let mut shown = settings.shown();
     let is_retention = |(name, ..): &&mut ShownSetting| *name == RETENTION_DAYS.path;

@@ -97,7 +97,9 @@ pub(crate) async fn postgresql_sizes(connection: &Transaction, owner: Owner) -> 
                FROM visible c JOIN pg_class t ON t.oid = c.oid
                CROSS JOIN LATERAL (
                    SELECT $3 OR NOT EXISTS (SELECT FROM pg_locks l
-                                            WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock') AS is_free
+                                            WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock'
+                                              AND l.database = (SELECT d.oid FROM pg_database d
+                                                                WHERE d.datname = current_database())) AS is_free
                    OFFSET 0) m
                WHERE c.relkind = 'r' AND (c.relname = ANY ($2)) = $3 ORDER BY c.relname";
     let values = [visible::texts(&tables_of_tarsy()), (owner == Owner::Tarsy).into()];

@@ -21,6 +21,8 @@ pub(crate) struct InfoSummary {
     /// How the connection is protected; `None` on SQLite.
     pub(crate) protection: Option<Protection>,
     pub(crate) revision: Option<String>,
+    /// Why there is no revision, or why other commands refuse this database.
+    pub(crate) schema_error: Option<String>,
     pub(crate) bytes: u64,
     /// The size of the `-wal` beside SQLite's file, if it is larger than the file.
     pub(crate) wal_bytes: Option<u64>,

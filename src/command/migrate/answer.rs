@@ -3,12 +3,14 @@
 
 use serde::Serialize;
 
+use super::next_command::NextCommand;
 use super::run::Run;
 use crate::cli::migrate::MigrateSqliteToPostgres;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::format::counted;
 use crate::output::{self, Block, Field, Report};
+use crate::settings::Settings;
 use crate::transfer::error::TransferError;
 use crate::transfer::source::undecided::Undecided;
 use crate::transfer::value::hazard_list::{HazardError, HazardGroup, HazardList, ShownHazards};
@@ -31,31 +33,35 @@ const PREFERRED: [Policy; 10] = [
 /// What an answer needs of a run.
 pub(crate) struct Question<'r> {
     arguments: &'r MigrateSqliteToPostgres,
+    settings: &'r Settings,
     policies: Policies,
     source: String,
-    /// The target, if the command line names one.
-    target: Option<String>,
     revision: &'static str,
+    undecided: Vec<Undecided>,
 }
 
 #[derive(Serialize)]
 struct Refusal<'h> {
     source: &'h str,
     revision: &'static str,
+    /// Only of `--check-only`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undecided: Option<&'h [Undecided]>,
     hazards: Vec<&'h HazardGroup>,
     /// The command that moves the history with these values changed; null if no policy can change any.
     next_command: Option<String>,
 }
 
 impl<'r> Run<'r> {
-    /// What the answer will need; `target` is that of a dry run.
-    pub(crate) fn question(&self, target: Option<String>) -> Question<'r> {
+    /// What the answer will need.
+    pub(crate) fn question(&self, settings: &'r Settings) -> Question<'r> {
         Question {
             arguments: self.arguments,
+            settings,
             policies: *self.policies,
             source: self.source.url.to_string(),
-            target: target.filter(|_| self.arguments.to.is_some()),
             revision: self.source.end.revision.id(),
+            undecided: self.undecided.take(),
         }
     }
 }
@@ -71,7 +77,8 @@ impl Question<'_> {
 
     fn refusal(&self, hazards: HazardList) -> Report {
         let choices = choices(&hazards);
-        let command = (!choices.is_empty()).then(|| self.command(&choices));
+        let all = self.policies.choices().chain(choices.iter().copied());
+        let command = (!choices.is_empty()).then(|| NextCommand::new(self.arguments, self.settings, &self.source, all));
         let groups: Vec<_> = hazards.groups().collect();
         let unhandled: u64 =
             groups.iter().filter(|group| chosen(group, &choices).is_none()).map(|group| group.count).sum();
@@ -80,42 +87,43 @@ impl Question<'_> {
             header: vec!["class", "column", "values", "example", "policies"],
             rows: groups.iter().map(|group| fields(group)).collect(),
         }];
+        blocks.extend(undecided_block(&self.undecided));
         if unhandled > 0 {
             let (values, them) = (counted(unhandled, "value"), if unhandled == 1 { "it" } else { "them" });
             blocks
                 .push(Block::Line(format!("{values} without a policy: correct {them} in a copy of the source first")));
         }
-        if let Some(command) = &command {
-            blocks.push(Block::Lines(vec![
-                "to move the history with the other values changed:".to_owned(),
-                command.clone(),
-            ]));
-        }
+        blocks.extend(command.as_ref().map(|command| self.command_block(command, unhandled > 0)));
         let summary = Refusal {
             source: &self.source,
             revision: self.revision,
+            undecided: self.arguments.check_only.then_some(&self.undecided[..]),
             hazards: groups,
-            next_command: command,
+            next_command: command.map(|command| command.text),
         };
         let report = Report::new(&summary, blocks);
         // With `--show-values` each value was asked for.
-        let shown = if self.arguments.show_values { ShownHazards::Each } else { ShownHazards::InTable };
+        let shown = match self.arguments.show_values {
+            true => ShownHazards::Each,
+            false => {
+                ShownHazards::InTable { report: self.arguments.report.as_ref().map(|path| path.display().to_string()) }
+            }
+        };
         let error = Error::from(TransferError::Hazards(HazardError(hazards, shown)));
         Report { exit_code: error.exit_code(), error: Some(error), ..report }
     }
 
-    /// The whole command, with the policies that were chosen before.
-    fn command(&self, choices: &[Choice]) -> String {
-        let MigrateSqliteToPostgres { report, ignore, append, accept_damage, .. } = self.arguments;
-        let report = report.as_ref().map_or("report.json".into(), |report| report.display().to_string());
-        let mut words = vec!["tarsy-db migrate-sqlite-to-postgres --from".to_owned(), quoted(&self.source)];
-        words.extend(self.target.iter().flat_map(|target| ["--to".to_owned(), quoted(target)]));
-        words.extend(ignore.iter().flat_map(|name| ["--ignore".to_owned(), quoted(name)]));
-        words.extend(append.then(|| "--append".to_owned()));
-        words.extend(accept_damage.then(|| "--accept-damage".to_owned()));
-        words.extend(self.policies.choices().chain(choices.iter().copied()).map(|choice| format!("--on {choice}")));
-        words.extend(["--report".to_owned(), quoted(&report)]);
-        words.join(" ")
+    /// The command, and before it what it does not settle.
+    fn command_block(&self, command: &NextCommand, leaves_values: bool) -> Block {
+        let undecided: u64 = self.undecided.iter().map(|question| question.count).sum();
+        let decided =
+            format!("the server decides about {} when the command runs", counted(undecided, "undecided value"));
+        let which = if leaves_values { "the other" } else { "these" };
+        let mut lines: Vec<_> = (undecided > 0).then_some(decided).into_iter().collect();
+        lines.extend(command.lacks.iter().cloned());
+        lines.push(format!("to move the history with {which} values changed:"));
+        lines.push(command.text.clone());
+        Block::Lines(lines)
     }
 }
 
@@ -166,15 +174,6 @@ pub(crate) fn undecided_block(undecided: &[Undecided]) -> Option<Block> {
     })
 }
 
-/// A word of a command line, in quotes if a shell would change it.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@=+,%".contains(&byte);
-    match !word.is_empty() && word.bytes().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,11 +195,5 @@ mod tests {
         assert_eq!(choose(&[range("a", nullable)]), ["integer-range=null"]);
         assert_eq!(choose(&[range("a", nullable), range("b", required)]), ["integer-range=clamp"]);
         assert_eq!(choose(&[range("a", &[])]), [""; 0]);
-    }
-
-    #[test]
-    fn a_word_that_a_shell_would_change_is_quoted() {
-        let words = ["/srv/history.db", "my history.db", "it's", "a;b", ""];
-        assert_eq!(words.map(quoted), ["/srv/history.db", "'my history.db'", r"'it'\''s'", "'a;b'", "''"]);
     }
 }

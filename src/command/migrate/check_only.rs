@@ -52,22 +52,17 @@ impl Run<'_> {
         let amounts = source.estimate(&tables).await?;
         let orphans = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
         let reads = self.scan(&mut source, &tables, &amounts, &orphans, Parents::InSource).await?;
-        let undecided = source.undecided(&tables, &self.policies, &orphans).await?;
+        self.undecided.replace(source.undecided(&tables, &self.policies, &orphans).await?);
         for warning in source.finish().await?.warnings() {
             tracing::warn!("{warning}");
         }
         self.require_no_hazards()?;
-        let summary = self.check_summary(&tables, &reads, undecided);
+        let summary = self.check_summary(&tables, &reads);
         self.complete_report(Outcome::Checked, &summary)?;
         Ok(Report::new(&summary, self.check_blocks(&summary)))
     }
 
-    fn check_summary(
-        &self,
-        tables: &[Arc<TablePlan>],
-        reads: &[TableRead],
-        undecided: Vec<Undecided>,
-    ) -> SourceSummary {
+    fn check_summary(&self, tables: &[Arc<TablePlan>], reads: &[TableRead]) -> SourceSummary {
         let tables = tables.iter().zip(reads).map(|(table, read)| CheckedTable {
             table: table.name.clone(),
             rows: read.amount.rows,
@@ -79,7 +74,7 @@ impl Run<'_> {
             source: self.source.url.to_string(),
             revision: self.source.end.revision.id(),
             tables: tables.collect(),
-            undecided,
+            undecided: self.undecided.take(),
             accepted_damage: self.accepted_damage(),
             seconds: self.started.elapsed().as_secs_f64(),
         }

@@ -8,6 +8,7 @@
 //! | [`verify_only`] | `--verify-only`: compares the source with a target that was filled earlier |
 //! | [`check_only`] | `--check-only`: checks the source only |
 //! | [`answer`] | the answer of both if the source has values that PostgreSQL cannot hold |
+//! | [`next_command`] | the command that this answer ends with |
 //! | [`plan_report`] | the report of `--dry-run` |
 //! | [`summary`] | what was migrated, as data and as tables |
 //! | [`prepare`] | source and target before the first row is written |
@@ -20,6 +21,7 @@ mod check_only;
 mod dry_run;
 mod load;
 mod mode;
+mod next_command;
 mod plan_report;
 mod prepare;
 mod run;
@@ -55,7 +57,7 @@ pub(crate) async fn run(
     interrupt: &Interrupt,
 ) -> Result<Report, Error> {
     let mode = match Mode::of(arguments) {
-        Mode::CheckOnly => return interrupt.or(check_source(arguments, now, progress)).await?,
+        Mode::CheckOnly => return interrupt.or(check_source(arguments, settings, now, progress)).await?,
         Mode::OnTarget(mode) => mode,
     };
     let to = &settings.database.value;
@@ -83,12 +85,13 @@ fn no_target(arguments: &MigrateSqliteToPostgres, settings: &Settings) -> Error 
 
 async fn check_source(
     arguments: &MigrateSqliteToPostgres,
+    settings: &Settings,
     now: DateTime<Utc>,
     progress: &dyn Progress,
 ) -> Result<Report, Error> {
     let (run, snapshot) = Run::open(arguments, PoolLimits::ONE, None, now, progress).await?;
     let result = run.check(snapshot).await;
-    let question = run.question(None);
+    let question = run.question(settings);
     question.answer(run.settle(result, None))
 }
 
@@ -112,7 +115,7 @@ async fn move_history(
         TargetMode::Append(ending) => run.append(to, backend_url, snapshot, watch, ending).await,
         TargetMode::VerifyOnly => run.compare(to, snapshot, watch).await,
     };
-    let question = run.question(Some(format!("postgresql://{to}")));
+    let question = run.question(settings);
     let result = run.settle(result, Some(watch));
     if arguments.dry_run { question.answer(result) } else { result }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Run<'r> {
     hazards: RefCell<HazardList>,
     /// The result of SQLite's own check of the source.
     pub(crate) examination: RefCell<Examination>,
+    /// What `--check-only` finds and only a server can decide about.
+    pub(crate) undecided: RefCell<Vec<Undecided>>,
     report: Option<RefCell<ReportFile>>,
     /// The beginning of the report.
     heading: Value,
@@ -108,6 +110,7 @@ impl<'r> Run<'r> {
             changes: RefCell::default(),
             hazards: RefCell::default(),
             examination: RefCell::default(),
+            undecided: RefCell::default(),
             report,
             heading,
         };

@@ -34,10 +34,12 @@ pub(crate) async fn open_sqlite(
     access: Access,
     lock_timeout: Duration,
 ) -> Result<DatabaseConnection, DatabaseCause> {
+    // What is done to a copy of the schema in memory would look like changes of the history.
+    let logged = if location.path.is_some() { LevelFilter::Debug } else { LevelFilter::Off };
     let mut options = SqliteConnectOptions::new()
         .busy_timeout(busy_timeout(location.busy_timeout.unwrap_or(lock_timeout)))
         .foreign_keys(true)
-        .log_statements(LevelFilter::Debug)
+        .log_statements(logged)
         .log_slow_statements(LevelFilter::Off, Duration::MAX);
     options = match &location.path {
         None => options.in_memory(true),

@@ -9,6 +9,7 @@ use crate::exit_code::ExitCode;
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// No server listens on the port.
+    #[serde(rename = "connection_refused")]
     Refused,
     /// The host name has no address.
     NameResolution,

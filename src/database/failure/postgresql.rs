@@ -32,7 +32,14 @@ impl<'a> From<&'a PgDatabaseError> for Answer<'a> {
     }
 }
 
-/// What a server said beside its message, in its own words.
+impl<'a> Answer<'a> {
+    /// The detail, unless it is a whole row: that of a violated CHECK or NOT NULL.
+    fn detail_without_row(&self) -> Option<&'a str> {
+        self.detail.filter(|_| !matches!(self.code, "23502" | "23514"))
+    }
+}
+
+/// What a server said beside its message, in its own words. A row is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServerAnswer {
     pub(crate) sqlstate: String,
@@ -42,23 +49,24 @@ pub(crate) struct ServerAnswer {
 
 impl From<&Answer<'_>> for ServerAnswer {
     fn from(answer: &Answer<'_>) -> Self {
-        let [detail, hint] = [answer.detail, answer.hint].map(|text| text.map(str::to_owned));
+        let [detail, hint] = [answer.detail_without_row(), answer.hint].map(|text| text.map(str::to_owned));
         Self { sqlstate: answer.code.to_owned(), detail, hint }
     }
 }
 
-/// Logs all that a server said. What it says about the place of the error quotes rows, so it is logged only with every
-/// statement.
+/// Logs all that a server said. What quotes rows is logged only with every statement.
 pub(super) fn log(answer: &Answer<'_>) {
-    let Answer { code, message, detail, hint, context, .. } = *answer;
-    let context = context.filter(|_| tracing::enabled!(tracing::Level::TRACE));
+    let Answer { code, message, hint, .. } = *answer;
+    let with_rows = tracing::enabled!(tracing::Level::TRACE);
+    let detail = if with_rows { answer.detail } else { answer.detail_without_row() };
+    let context = answer.context.filter(|_| with_rows);
     let more = [("DETAIL", detail), ("HINT", hint), ("CONTEXT", context)];
     let more = more.into_iter().filter_map(|(name, text)| Some(format!("; {name}: {}", text?)));
     tracing::debug!("the server answers SQLSTATE {code}: {message}{}", more.collect::<String>());
 }
 
 pub(crate) fn message(answer: &Answer<'_>) -> String {
-    match answer.detail {
+    match answer.detail_without_row() {
         Some(detail) => format!("{} ({detail})", answer.message),
         None => answer.message.to_owned(),
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::given::GivenUrl;
 use super::protection::Protection;
 use super::secret::Secret;
 use super::tls::TlsOptions;
@@ -60,6 +61,8 @@ pub struct PostgresqlAddress {
     pub service: Option<String>,
     /// Why the backend does not read the URL that the address comes from.
     pub objection: Option<&'static str>,
+    /// The URL that the address comes from.
+    pub(crate) given_url: Option<GivenUrl>,
     /// What was reached last. All copies of the address know it.
     reached: Arc<Mutex<Option<Reached>>>,
 }
@@ -205,6 +208,7 @@ impl PostgresqlAddress {
             secret_file: None,
             service: None,
             objection: None,
+            given_url: None,
             reached: Arc::default(),
         }
     }

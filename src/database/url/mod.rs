@@ -11,6 +11,7 @@
 //! | [`sqlite`] | a file, or memory |
 //! | [`objection`] | what the backend does not read |
 //! | [`tls`] | TLS as libpq's parameters name it |
+//! | [`given`] | a URL as it was given, without its passwords |
 //! | [`protection`] | how a connection is protected |
 //! | [`parameters`] | the parameters after the `?` |
 //! | [`error`] | errors of URLs |
@@ -19,6 +20,7 @@
 
 mod address;
 mod error;
+mod given;
 mod keyword;
 mod objection;
 mod parameters;
@@ -38,6 +40,7 @@ pub(crate) use self::address::{
     TargetServer,
 };
 pub(crate) use self::error::UrlError;
+pub(crate) use self::given::GivenUrl;
 pub(crate) use self::keyword::{KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS};
 pub(crate) use self::postgresql::without_login;
 pub(crate) use self::protection::Protection;
@@ -61,6 +64,14 @@ pub enum DatabaseUrl {
 }
 
 impl DatabaseUrl {
+    /// The URL as it was given, without its passwords; `None` for an address that the settings name by its parts.
+    pub(crate) fn given(&self) -> Option<GivenUrl> {
+        match self {
+            DatabaseUrl::Sqlite(_) => Some(GivenUrl::of(&format!("sqlite:///{self}"))),
+            DatabaseUrl::Postgresql(address) => address.given_url.clone(),
+        }
+    }
+
     /// The URL of a file; a relative path starts at the working directory.
     #[must_use]
     pub fn sqlite_file(path: impl Into<PathBuf>) -> Self {
@@ -165,6 +176,7 @@ impl FromStr for DatabaseUrl {
             _ if SCHEMES.contains(&scheme.as_str()) => {
                 let mut address = parse_postgresql(rest)?;
                 address.objection = objection::to_scheme(given).or_else(|| objection::to_parts(&scheme, rest));
+                address.given_url = Some(GivenUrl::of(text));
                 Ok(Self::Postgresql(Box::new(address)))
             }
             // Text before `://` may be a mistyped URL with a password in it: show it only if it is a plain word.

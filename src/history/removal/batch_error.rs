@@ -100,7 +100,10 @@ pub(super) fn too_few_removed(gone: u64, wanted: usize, table: &str) -> Database
 
 /// The schema is no longer the one that was read: a statement may name columns that do not exist any more.
 pub(crate) fn upgraded_concurrently() -> BatchError {
-    let cause = DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema");
+    let cause = DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema").with_remedy(
+        "run the same command again; an archive of the earlier revision has to be upgraded first, with `tarsy-db init --to \
+         REVISION --database-url sqlite:///ARCHIVE`, or name another one",
+    );
     BatchError { place: FailedIn::Schema, ..BatchError::from(cause) }
 }
 

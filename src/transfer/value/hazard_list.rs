@@ -92,12 +92,12 @@ impl HazardList {
 pub(crate) struct HazardError(pub HazardList, pub ShownHazards);
 
 /// Where the values of a refusal are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ShownHazards {
     /// The text of the error has a line for each.
     Each,
-    /// A table of the report has all of them.
-    InTable,
+    /// A table counts them; the file of `--report`, if there is one, lists each.
+    InTable { report: Option<String> },
 }
 
 impl Diagnostic for HazardError {
@@ -106,13 +106,14 @@ impl Diagnostic for HazardError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(match self.1 {
+        Some(match &self.1 {
             ShownHazards::Each => {
                 "repair these values in a copy of the source and move the copy, or choose a policy for each class: \
                  `--on CLASS=POLICY --report FILE`"
                     .into()
             }
-            ShownHazards::InTable => "`--report FILE` lists each of these values".into(),
+            ShownHazards::InTable { report: None } => "`--report FILE` lists each of these values".into(),
+            ShownHazards::InTable { report: Some(path) } => format!("{path} lists each of these values"),
         })
     }
 
@@ -120,7 +121,7 @@ impl Diagnostic for HazardError {
         let details = Details { counts: Some(self.0.counts()), ..Details::of(&self.0.first) };
         match self.1 {
             ShownHazards::Each => details,
-            ShownHazards::InTable => Details { lines: Vec::new(), ..details },
+            ShownHazards::InTable { .. } => Details { lines: Vec::new(), ..details },
         }
     }
 }

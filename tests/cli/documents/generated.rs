@@ -10,6 +10,7 @@ use tarsy_db::internals::{Access, PoolLimits, open, record};
 
 use crate::support::cases::each;
 use crate::support::database::block_on;
+use crate::support::document::compare_or_write;
 use crate::support::{Database, Outcome, apply, bare_tarsy_db, test};
 
 #[apply(test)]
@@ -27,12 +28,22 @@ fn completions(shell: Shell) -> String {
 
 #[apply(test)]
 fn bash_completes_what_comes_behind_a_subcommand() {
-    let cases = [("prune --arch", "--archive"), ("migrate-sqlite-to-postgres --app", "--append"), ("chec", "check")];
+    let cases = [
+        ("prune --arch", "--archive"),
+        ("migrate-sqlite-to-postgres --app", "--append"),
+        ("chec", "check"),
+        ("init --to hea", "head"),
+        ("init --to 7c61", "7c617b3e7c2c"),
+        ("prune --status comp", "completed"),
+        ("completions fi", "fish"),
+        ("migrate-sqlite-to-postgres --on nul=rep", "nul=replace"),
+    ];
     each(cases, |(words, expected)| {
-        let last = words.rsplit(' ').next().expect("a word");
+        let mut behind = words.rsplit(' ');
+        let (last, previous) = (behind.next().expect("a word"), behind.next().unwrap_or("tarsy-db"));
         let script = format!(
             "{}\nCOMP_WORDS=(tarsy-db {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-             _tarsy__db tarsy-db {last}; echo \"${{COMPREPLY[@]}}\"",
+             _tarsy__db tarsy-db {last} {previous}; echo \"${{COMPREPLY[@]}}\"",
             completions(Shell::Bash)
         );
         let completed = Command::new("bash").args(["--norc", "-c", &script]).output().expect("bash is there");
@@ -49,15 +60,4 @@ fn the_recorded_schemas_are_those_of_a_replay_on_this_server() {
         record(&connection).await.expect("all revisions")
     });
     compare_or_write(Path::new("src/schema/recorded.json"), recorded.as_bytes());
-}
-
-/// Compares with the file in the tree, which is written first if `UPDATE_GENERATED` is set.
-pub(super) fn compare_or_write(path: &Path, expected: &[u8]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("UPDATE_GENERATED").is_some() {
-        std::fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("directories can be created");
-        std::fs::write(&path, expected).expect("files can be written");
-    }
-    let found = std::fs::read(&path).unwrap_or_default();
-    assert!(found == expected, "{} is not up to date: run `make generate`", path.display());
 }

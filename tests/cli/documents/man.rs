@@ -7,7 +7,7 @@ use roff::{Inline, Roff, bold, italic, roman};
 use tarsy_db::internals::KEYS;
 use tarsy_db::{Cli, ExitCode};
 
-use super::generated::compare_or_write;
+use crate::support::document::compare_or_write;
 use crate::support::{apply, test};
 
 /// Variables beside those of the settings, with their meaning.

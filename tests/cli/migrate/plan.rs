@@ -318,12 +318,83 @@ fn a_check_and_a_dry_run_end_with_the_command_that_moves_the_history_in_spite_of
         let document = run(&["--output", "json"]).json();
         assert_eq!((&document["outcome"], &document["next_command"]), (&json!("failed"), &json!(command)));
         assert_eq!(document["hazards"][0]["count"], 2);
-        // What is pasted does what it says; only the password is left out.
-        let words: Vec<_> = command.split(' ').skip(1).filter(|word| !word.starts_with("postgresql://")).collect();
-        let words: Vec<_> = words.into_iter().filter(|word| *word != "--to").collect();
-        let mut pasted = bare_tarsy_db(source.directory());
-        Outcome::of(pasted.args(words).args(to).arg(mode)).expect(0);
     });
+}
+
+/// Runs a command that was printed, as it stands. No word of it has a blank or a quote in it.
+fn paste(source: &Database, command: &str, variable: (&str, &str)) -> Outcome {
+    let words = command.split(' ').skip(1).map(|word| word.trim_matches('\''));
+    Outcome::of(bare_tarsy_db(source.directory()).args(words).env(variable.0, variable.1))
+}
+
+#[apply(test)]
+fn the_command_moves_the_history_to_the_database_that_was_asked_about() {
+    let with_parameters = "?connect_timeout=7&sslmode=disable";
+    let cases = [
+        ("--dry-run", "--to", ""),
+        ("--dry-run", "--database-url", ""),
+        ("--check-only", "--database-url", ""),
+        ("--dry-run", "--to", with_parameters),
+    ];
+    each(cases, |(mode, flag, parameters)| {
+        let (source, target) = source_and_target();
+        insert_session(&source, "one", "completed", Some(NOW_US));
+        source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
+        let url = format!("{}{parameters}", target.url());
+        let mut command = bare_tarsy_db(source.directory());
+        command.args(["migrate-sqlite-to-postgres", mode, flag, &url, "--lock-timeout", "7s"]);
+        let shown = Outcome::of(&mut command).expect(65).stdout;
+        let (login, place) = url.rsplit_once('@').expect("the URL has a login");
+        let (user, password) = login.rsplit_once(':').expect("the login has a password");
+        assert!(!shown.contains(password), "{shown}");
+        let lines: Vec<_> = shown.lines().collect();
+        let [.., lacks, heading, command] = lines[..] else { panic!("{shown}") };
+        assert_eq!(lacks, "the command lacks the password: set PGPASSWORD or use a password file");
+        assert_eq!(heading, "to move the history with these values changed:");
+        let quote = if parameters.is_empty() { "" } else { "'" };
+        let expected = format!(" {flag} {quote}{user}@{place}{quote} --lock-timeout 7s ");
+        assert!(command.contains(&expected), "{command}");
+        paste(&source, command, ("PGPASSWORD", password)).expect(0);
+        assert_eq!(target.count("alert_sessions"), 1);
+    });
+}
+
+#[apply(test)]
+fn the_command_does_not_name_what_the_environment_names() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    source.execute("UPDATE alert_sessions SET final_analysis = 'a' || char(0)");
+    std::fs::write(source.directory().join("other.toml"), "").expect("a file can be written");
+    let mut command = bare_tarsy_db(source.directory());
+    command.args(["migrate-sqlite-to-postgres", "--dry-run", "--config", "other.toml", "--report", "list.json"]);
+    let shown = Outcome::of(command.env("DATABASE_URL", target.url())).expect(65);
+    shown.tells(&["list.json lists each of these values"]);
+    let command = shown.stdout.lines().last().expect("a command");
+    assert!(command.ends_with(" --config other.toml --on nul=replace --report list.json"), "{command}");
+    assert!(!command.contains("postgresql://") && !shown.stdout.contains("lacks"), "{}", shown.stdout);
+    paste(&source, command, ("DATABASE_URL", target.url())).expect(0);
+    assert_eq!(target.count("alert_sessions"), 1);
+}
+
+#[apply(test)]
+fn what_only_a_server_can_decide_is_listed_beside_what_no_server_takes() {
+    let (source, _) = one_session_and_target();
+    source.execute(
+        "UPDATE alert_sessions SET alert_type = replace(hex(zeroblob(3000)), '00', 'x');
+         UPDATE mcp_communications SET tool_result = '[NaN]'",
+    );
+    let check = |more: &[&str]| {
+        let mut command = bare_tarsy_db(source.directory());
+        Outcome::of(command.args(["migrate-sqlite-to-postgres", "--check-only"]).args(more)).expect(65)
+    };
+    let shown = check(&[]).stdout;
+    assert!(shown.contains("values that only a server can decide about"), "{shown}");
+    let lines: Vec<_> = shown.lines().collect();
+    let [.., decided, _, command] = lines[..] else { panic!("{shown}") };
+    assert_eq!(decided, "the server decides about 1 undecided value when the command runs");
+    assert!(command.contains(" --on non-finite=string ") && !command.contains("index-entry"), "{command}");
+    let undecided = &check(&["--output", "json"]).json()["undecided"];
+    assert_eq!((&undecided[0]["class"], &undecided[0]["example"]), (&json!("index-entry"), &json!("one")));
 }
 
 #[apply(test)]

@@ -193,6 +193,8 @@ fn a_policy_takes_its_own_class_off_the_list_and_each_would_be_change_is_reporte
             .map(|hazard| ["table", "primary_key", "column", "class"].map(|name| text(hazard, name)).join(" "));
         let mut listed: Vec<_> = listed.collect();
         let others = CASES.iter().enumerate().filter(|(_, case)| case.class != choice.class.name());
+        // The server compresses one long text until it fits an index, and was asked.
+        let others = others.filter(|(_, case)| !case.written.contains("zeroblob(2000)"));
         let mut expected: Vec<_> = others
             .map(|(number, case)| {
                 let (table, column, _) = case.place;

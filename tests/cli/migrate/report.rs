@@ -206,10 +206,15 @@ fn if_the_outcome_of_the_commit_is_unknown_the_report_is_kept() {
     assert_eq!((&report["outcome"], changed(&report).len()), (&json!("pending"), 2));
 }
 
-/// Kills a move before or after the server gets its COMMIT. Its report is pending then.
-fn killed_at_its_commit(moment: Moment<'_>) -> (Database, Database, Proxy) {
+/// A source with U+0000 in two values, and an empty database.
+fn changes_and_nothing() -> (Database, Database) {
     let (source, target) = hazards_and_nothing();
     source.execute("UPDATE mcp_communications SET tool_result = '[]'");
+    (source, target)
+}
+
+/// Kills the move of a history before or after the server gets its COMMIT. Its report is pending then.
+fn killed_at_its_commit(moment: Moment<'_>, (source, target): (Database, Database)) -> (Database, Database, Proxy) {
     let proxy = Proxy::to(target.port());
     proxy.halt_at(moment, Silence::Network);
     let url = target.url_through(proxy.port);
@@ -225,9 +230,8 @@ fn killed_at_its_commit(moment: Moment<'_>) -> (Database, Database, Proxy) {
 }
 
 #[apply(test)]
-fn the_next_run_says_what_a_pending_report_is_and_overwrites_it_only_if_the_target_is_empty() {
-    let words = "report.json is the report of this move, which ended before it knew whether its commit took place";
-    let (source, target, proxy) = killed_at_its_commit(Moment::Before(COMMIT));
+fn a_pending_report_with_changes_is_never_overwritten() {
+    let (source, target, proxy) = killed_at_its_commit(Moment::Before(COMMIT), changes_and_nothing());
     let before = files(source.directory());
     each(["--check-only", "--dry-run", "--verify-only"], |option| {
         let to = if option == "--check-only" { &[][..] } else { &["--to", target.url()] };
@@ -238,11 +242,24 @@ fn the_next_run_says_what_a_pending_report_is_and_overwrites_it_only_if_the_targ
         assert!(before == files(source.directory()), "{:?}", names(source.directory()));
     });
     let again = || Outcome::of(migrate_to(&source, &target.url_through(proxy.port)).args(STRIP));
-    let moved = again().expect(0);
+    again().expect(7).fails_with(&["before it knew whether its commit took place", "move it away"]);
+    assert!(before == files(source.directory()), "{:?}", names(source.directory()));
+    assert!(picture(&target).is_empty());
+    let path = |name: &str| source.directory().join(name);
+    std::fs::rename(path("report.json"), path("earlier.json")).expect("it can be moved");
+    again().expect(0);
+    assert_eq!((&read_report(&source)["outcome"], changed(&read_report(&source)).len()), (&json!("moved"), 2));
+}
+
+#[apply(test)]
+fn a_pending_report_without_changes_is_overwritten_by_its_move_if_the_target_is_empty() {
+    let words = "report.json is the report of this move, which ended before it knew whether its commit took place";
+    let (source, target, proxy) = killed_at_its_commit(Moment::Before(COMMIT), one_session_and_nothing());
+    let moved = Outcome::of(migrate_to(&source, &target.url_through(proxy.port)).args(STRIP)).expect(0);
     assert!(moved.stderr.contains(words), "{}", moved.stderr);
     assert_eq!(read_report(&source)["outcome"], "moved");
 
-    let (source, target, proxy) = killed_at_its_commit(Moment::After(COMMIT));
+    let (source, target, proxy) = killed_at_its_commit(Moment::After(COMMIT), one_session_and_nothing());
     let before = files(source.directory());
     let refused = Outcome::of(migrate_to(&source, &target.url_through(proxy.port)).args(STRIP)).expect(7);
     assert!(refused.stderr.contains(words) && refused.stderr.contains("holds 1 row"), "{}", refused.stderr);

@@ -196,7 +196,8 @@ impl Orders {
     fn draw(random: &mut Random) -> Self {
         let mut orders = Self::default();
         if random.one_in(3) {
-            orders.statuses = (0..3).map(|_| random.pick(&STATUSES)).collect();
+            // The last one is not TARSy's, and so an error once no session has it.
+            orders.statuses = (0..3).map(|_| random.pick(&STATUSES[..7])).collect();
         }
         if random.one_in(4) {
             orders.alert_types = (0..2).filter_map(|_| random.pick(&TYPES)).collect();

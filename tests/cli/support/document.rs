@@ -37,3 +37,15 @@ pub(crate) fn path_with_binary() -> std::ffi::OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::join_paths(std::iter::once(directory).chain(std::env::split_paths(&path))).expect("a sound PATH")
 }
+
+/// Compares a generated file with the one in the tree, which is written first if `UPDATE_GENERATED` is set.
+#[track_caller]
+pub(crate) fn compare_or_write(path: &Path, expected: &[u8]) {
+    let path = project().join(path);
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("directories can be created");
+        std::fs::write(&path, expected).expect("files can be written");
+    }
+    let found = std::fs::read(&path).unwrap_or_default();
+    assert!(found == expected, "{} is not up to date: run `make generate`", path.display());
+}
