@@ -360,7 +360,7 @@ _tarsy__db() {
             fi
             case "${prev}" in
                 --to)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "head baseline ae85467a75d2 7c617b3e7c2c 3eafea61046d 9d8fd988188d 3d5f7251e766 3717971cb125 8bc629164789 ab12cd34ef56 9f8e7d6c5b4a da4300b74d0e 11b500f06df2 09f57a2a2439 88f7a5fba343 921cbd5111ad 01b89ac17a5e aedb48dd0326 c2f1e3d4a5b6 d7e8f9a0b1c2 f0dd17b71ce2 a1b2c3d4e5f6 b31503eedb30 c4d5e6f7g8h9 b67c135119d7" -- "${cur}"))
                     return 0
                     ;;
                 --app-role)
@@ -496,7 +496,7 @@ _tarsy__db() {
                     return 0
                     ;;
                 --status)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "completed failed cancelled timed_out pending in_progress paused canceling" -- "${cur}"))
                     return 0
                     ;;
                 --alert-type)

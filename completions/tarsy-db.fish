@@ -46,7 +46,31 @@ complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "prune" -d 'Remove
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "migrate-sqlite-to-postgres" -d 'Migrate a history from SQLite to PostgreSQL, completely or not at all'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "completions" -d 'Print the completions for a shell to standard output'
 complete -c tarsy-db -n "__fish_tarsy_db_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l to -d 'The revision to upgrade to: `head`, `baseline`, an id or its beginning, or a number from 1 to 23 [env: TARSY_DB_SCHEMA] [default: baseline]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l to -d 'The revision to upgrade to: `head`, `baseline`, an id or its beginning, or a number from 1 to 23 [env: TARSY_DB_SCHEMA] [default: baseline]' -r -f -a "head\t''
+baseline\t''
+ae85467a75d2\t'the four tables of EP-0020'
+7c617b3e7c2c\t'llm_interactions + interaction_type, filled from the conversations'
+3eafea61046d\t'table events'
+9d8fd988188d\t'alert_sessions - alert_id: its values are lost'
+3d5f7251e766\t'alert_sessions + pod_id, last_interaction_at, both filled'
+3717971cb125\t'the foreign keys to sessions and stages cascade'
+8bc629164789\t'llm_interactions + mcp_event_id'
+ab12cd34ef56\t'alert_sessions + author'
+9f8e7d6c5b4a\t'alert_sessions + runbook_url'
+da4300b74d0e\t'alert_sessions + mcp_selection'
+11b500f06df2\t'tables chats, chat_user_messages; stage_executions + chat_id, chat_user_message_id'
+09f57a2a2439\t'stage_executions + current_iteration'
+88f7a5fba343\t'alert_sessions + pause_metadata'
+921cbd5111ad\t'llm_interactions + response_metadata'
+01b89ac17a5e\t'llm_interactions + native_tools_config'
+aedb48dd0326\t'alert_sessions + final_analysis_summary'
+c2f1e3d4a5b6\t'llm_interactions + thinking_content'
+d7e8f9a0b1c2\t'stage_executions + parent_stage_execution_id, parallel_index, parallel_type'
+f0dd17b71ce2\t'stage_executions + expected_parallel_count - two indexes'
+a1b2c3d4e5f6\t'stage_executions + paused_at_us'
+b31503eedb30\t'stage_executions + iteration_strategy'
+c4d5e6f7g8h9\t'alert_sessions + executive_summary_error'
+b67c135119d7\t'alert_sessions + slack_message_fingerprint'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l app-role -d 'Give this existing role what TARSy\'s backend needs, and nothing that changes the schema. PostgreSQL only' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l wait -d 'First wait up to this long until the database is usable [default with the flag: 5m]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -l lock-timeout -d 'How long to wait for a lock that another session or program holds' -r
@@ -125,7 +149,14 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand info" -s V -l version 
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l older-than -d 'Remove sessions that started longer ago than this, such as `90d` or `12h` [default: HISTORY_RETENTION_DAYS]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l before -d 'Remove sessions that started before this date (midnight in UTC) or time, such as `2026-01-01` or `2026-01-01T00:00:00Z`' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l now -d 'Use this time instead of the clock to compute ages, so that a run can be repeated' -r
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l status -d 'Remove only sessions with this status; may be repeated' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l status -d 'Remove only sessions with this status; may be repeated' -r -f -a "completed\t''
+failed\t''
+cancelled\t''
+timed_out\t''
+pending\t''
+in_progress\t''
+paused\t''
+canceling\t''"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l alert-type -d 'Remove only sessions of this alert type; may be repeated' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l agent-type -d 'Remove only sessions of this agent type; may be repeated' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand prune" -l kept-file -d 'With `--dry-run`: write all old sessions that are kept to this new file, one JSON object a line' -r -F
