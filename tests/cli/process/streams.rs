@@ -192,7 +192,7 @@ fn logs_as_json_are_one_object_a_line() {
         .collect();
     let error = lines.iter().find(|line| line["level"] == "ERROR").expect("an error");
     let fields = &error["fields"];
-    assert_eq!((&fields["class"], &fields["exit_code"]), (&"refused".into(), &124.into()), "{error:#}");
+    assert_eq!((&fields["class"], &fields["exit_code"]), (&"connection_refused".into(), &124.into()), "{error:#}");
     assert!(fields["causes"].as_array().is_some_and(|causes| causes.len() == 2), "{error:#}");
     assert!(fields["details"].as_array().is_some_and(Vec::is_empty), "{error:#}");
     assert!(error["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{error:#}");

@@ -94,7 +94,7 @@ fn tables_outside_the_search_path_are_named() {
     database.execute(&format!("ALTER DATABASE {} SET search_path = tenant", database.name()));
     Outcome::of(tarsy_db(&database).arg("init")).expect(0);
     database.execute(&format!("ALTER DATABASE {} RESET search_path", database.name()));
-    let words = "TARSy's tables are in the schema `tenant`, which is not in the search path of the role";
+    let words = "TARSy's tables are in the schema `tenant`, which the role's unqualified names do not reach";
     is_found(&check(&database, &[]).expect(3), "revision", "failed", words);
     let prune = Outcome::of(tarsy_db(&database).args(["prune", "--older-than", "90d", "--yes"])).expect(3);
     prune.tells(&[words, "ALTER ROLE ... SET search_path = \"tenant\""]);

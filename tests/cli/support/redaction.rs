@@ -7,9 +7,20 @@ use super::Database;
 /// The borders between the cells of a table's row.
 const BORDERS: [char; 2] = ['│', '┆'];
 /// The JSON fields with measured values.
-const FIGURES: [&str; 4] = ["seconds", "batches", "longest_batch_seconds", "started"];
-/// The JSON fields that depend on the server's statistics or version.
-const FIGURES_OF_A_SERVER: [&str; 5] = ["live_rows", "dead_rows", "reclaimable_bytes", "reusable_bytes", "bytes_after"];
+const FIGURES: [&str; 6] =
+    ["seconds", "opened_seconds", "round_trip_seconds", "batches", "longest_batch_seconds", "started"];
+/// The JSON fields that depend on the server's statistics, sessions or version.
+const FIGURES_OF_A_SERVER: [&str; 9] = [
+    "live_rows",
+    "dead_rows",
+    "reclaimable_bytes",
+    "reusable_bytes",
+    "bytes_after",
+    "free",
+    "used",
+    "replicas",
+    "major",
+];
 /// A line that depends on the server's statistics.
 const LINE_OF_A_SERVER: &str = " in the tables: autovacuum makes this space reusable";
 /// Endings of lines that depend on other sessions or on the server's statistics.
