@@ -28,15 +28,14 @@ pub(crate) struct AtomicFile {
 impl AtomicFile {
     /// Creates the file with these permissions, whatever the process's umask is.
     pub(crate) fn create(path: &Path, mode: u32) -> io::Result<Self> {
-        let (unfinished, file) = match unnamed(parent(path)) {
-            Ok(file) => (None, file),
-            Err(_) => {
-                let mut options = OpenOptions::new();
-                options.read(true).write(true).create_new(true).mode(0o600);
-                let (name, file) = under_free_name(path, |name| options.open(name))?;
-                temporary::remember(&name);
-                (Some(name), file)
-            }
+        let (unfinished, file) = if let Ok(file) = unnamed(parent(path)) {
+            (None, file)
+        } else {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create_new(true).mode(0o600);
+            let (name, file) = under_free_name(path, |name| options.open(name))?;
+            temporary::remember(&name);
+            (Some(name), file)
         };
         let this = Self { path: path.to_owned(), unfinished, file };
         this.file.set_permissions(Permissions::from_mode(mode))?;

@@ -19,14 +19,14 @@ pub(crate) struct IdSet {
 
 #[derive(Debug, Clone)]
 enum Ids {
-    Of(SelectStatement),
+    Of(Box<SelectStatement>),
     Listed(Vec<String>),
 }
 
 impl IdSet {
     /// All values of a query, which has about this many.
     pub(crate) fn all(query: SelectStatement, backend: DbBackend, count: u64) -> Self {
-        Self { ids: Ids::Of(query), are_few: backend == DbBackend::Postgres && count <= FEW }
+        Self { ids: Ids::Of(Box::new(query)), are_few: backend == DbBackend::Postgres && count <= FEW }
     }
 
     /// Few values, which are bound as one.
@@ -34,7 +34,7 @@ impl IdSet {
     where
         Vec<T>: Into<Value>,
     {
-        Self { ids: Ids::Of(bound(backend, values)), are_few: backend == DbBackend::Postgres }
+        Self { ids: Ids::Of(Box::new(bound(backend, values))), are_few: backend == DbBackend::Postgres }
     }
 
     /// Few values, for a DELETE. SQLite would note each row in memory before it deletes the first, if the condition had a
@@ -48,12 +48,12 @@ impl IdSet {
 
     /// The values of a query that gives few, whatever the statistics say.
     pub(crate) fn looked_up(backend: DbBackend, query: SelectStatement) -> Self {
-        Self { ids: Ids::Of(query), are_few: backend == DbBackend::Postgres }
+        Self { ids: Ids::Of(Box::new(query)), are_few: backend == DbBackend::Postgres }
     }
 
     /// The values of another query, about as many.
     pub(crate) fn with_query(&self, query: SelectStatement) -> Self {
-        Self { ids: Ids::Of(query), are_few: self.are_few }
+        Self { ids: Ids::Of(Box::new(query)), are_few: self.are_few }
     }
 
     /// The condition that a column has one of the values.
@@ -65,8 +65,10 @@ impl IdSet {
     pub(crate) fn has(&self, value: Expr) -> Expr {
         match &self.ids {
             // The planner does not see how many elements there are, and so expects few.
-            Ids::Of(query) if self.are_few => value.eq(PgFunc::any(Expr::cust_with_expr("ARRAY $1", query.clone()))),
-            Ids::Of(query) => value.in_subquery(query.clone()),
+            Ids::Of(query) if self.are_few => {
+                value.eq(PgFunc::any(Expr::cust_with_expr("ARRAY $1", (**query).clone())))
+            }
+            Ids::Of(query) => value.in_subquery((**query).clone()),
             Ids::Listed(values) => value.is_in(values.clone()),
         }
     }

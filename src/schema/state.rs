@@ -107,7 +107,7 @@ impl SchemaState {
     fn application(&self, revision: Revision) -> Option<Application> {
         let mut namesakes = application::namesakes(&self.tables);
         let is_own = |table: &&str| self.tables.contains_key(*table) && !namesakes.iter().any(|name| name == table);
-        let has_own = Revision::BASELINE.tables().iter().any(|table| is_own(&table));
+        let has_own = Revision::BASELINE.tables().iter().any(is_own);
         if has_own {
             namesakes.retain(|name| revision.tables().contains(&name.as_str()));
         }

@@ -40,7 +40,7 @@ pub(crate) fn answer(class: ErrorClass, message: &str, server: Option<&ServerAns
     let class = class.as_str().unwrap_or_default();
     let fields = [('S', "FATAL"), ('V', "FATAL"), ('C', CODE), ('M', &message), ('R', class)];
     let fields = fields.into_iter().chain(server.as_deref().map(|server| ('D', server)));
-    let body: String = fields.map(|(field, value)| format!("{field}{value}\0")).collect();
+    let body = fields.map(|(field, value)| format!("{field}{value}\0")).collect::<Vec<_>>().concat();
     let length = u32::try_from(body.len() + 5).unwrap_or(u32::MAX);
     [b"E", &length.to_be_bytes()[..], body.as_bytes(), b"\0"].concat()
 }

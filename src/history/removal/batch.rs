@@ -233,7 +233,7 @@ impl Batch {
             Ok(()) => Ok((self.removed, self.began.elapsed())),
             Err(error) => {
                 let action = (Verb::Commit, "the removal of old rows").into();
-                Err(BatchError { action, uncommitted: Some(self.removed), ..BatchError::from(error) })
+                Err(BatchError { action, uncommitted: Some(Box::new(self.removed)), ..BatchError::from(error) })
             }
         }
     }

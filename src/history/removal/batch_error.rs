@@ -28,7 +28,7 @@ pub(crate) struct BatchError {
     pub action: Action,
     pub place: FailedIn,
     /// The rows of a COMMIT whose outcome is unknown if the connection broke.
-    pub uncommitted: Option<Removed>,
+    pub uncommitted: Option<Box<Removed>>,
     #[source]
     pub cause: DatabaseCause,
 }
@@ -38,7 +38,7 @@ impl BatchError {
     #[must_use]
     pub(crate) fn or_uncommitted(self, removing: Removed) -> Self {
         let is_lost = self.place == FailedIn::Database && self.cause.class.is_before_login();
-        Self { uncommitted: self.uncommitted.or(is_lost.then_some(removing)), ..self }
+        Self { uncommitted: self.uncommitted.or(is_lost.then(|| Box::new(removing))), ..self }
     }
 
     pub(crate) fn in_archive(cause: DatabaseCause) -> Self {
@@ -119,7 +119,7 @@ mod tests {
     fn only_a_lost_connection_leaves_a_commit_open() {
         let removing = Removed::from([("chats", 7)]);
         let open = failed(ErrorClass::ConnectionLost).or_uncommitted(removing.clone());
-        assert_eq!(open.uncommitted.as_ref(), Some(&removing));
+        assert_eq!(open.uncommitted.as_deref(), Some(&removing));
         assert!(failed(ErrorClass::Constraint).or_uncommitted(removing.clone()).uncommitted.is_none());
         let in_archive = BatchError::in_archive(DatabaseCause::new(ErrorClass::ConnectionLost, "it failed"));
         assert!(in_archive.or_uncommitted(removing).uncommitted.is_none());
@@ -130,7 +130,7 @@ mod tests {
         let spoils = |error: BatchError| [DbBackend::Sqlite, DbBackend::Postgres].map(|of| error.spoils_connection(of));
         assert_eq!(spoils(failed(ErrorClass::Busy)), [false, false]);
         assert_eq!(spoils(failed(ErrorClass::Constraint)), [true, false]);
-        let open = BatchError { uncommitted: Some(Removed::new()), ..failed(ErrorClass::Busy) };
+        let open = BatchError { uncommitted: Some(Box::default()), ..failed(ErrorClass::Busy) };
         assert_eq!(spoils(open), [true, true]);
         let in_archive = BatchError::in_archive(DatabaseCause::new(ErrorClass::Data, "it failed"));
         assert_eq!(spoils(in_archive), [false, false]);

@@ -191,9 +191,10 @@ async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), Sche
     ledger::write(transaction, plan.ledger(), plan.revision()).await.context((Verb::Write, "the ledger"))?;
     for revision in &plan.pending {
         // The report lists all of them; what takes long is said while it does.
-        match (plan.has_tables(), revision.filled_table()) {
-            (true, Some(_)) => tracing::info!("applying {revision}: {}", revision.change()),
-            _ => tracing::debug!("applying {revision}: {}", revision.change()),
+        if plan.has_tables() && revision.filled_table().is_some() {
+            tracing::info!("applying {revision}: {}", revision.change());
+        } else {
+            tracing::debug!("applying {revision}: {}", revision.change());
         }
         let done = revision.apply(transaction).await;
         done.map_err(|error| SchemaError::not_applied(*revision, error.into()))?;

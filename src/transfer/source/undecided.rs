@@ -77,7 +77,9 @@ impl Undecided {
             }
         }
         found.retain(|question| question.count > 0);
-        found.iter_mut().for_each(|question| question.id = id.clone().unwrap_or_default());
+        for question in &mut found {
+            question.id = id.clone().unwrap_or_default();
+        }
         Ok(found)
     }
 

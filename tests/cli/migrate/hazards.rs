@@ -345,7 +345,7 @@ fn of_very_many_hazards_the_first_are_named_all_are_counted_and_the_report_has_e
         assert_eq!((&all[1500]["primary_key"], all[0]["value"].is_string()), (&json!("01500"), mode.len() == 2));
         assert_eq!(names(source.directory()), ["history.db", "report.json"]);
         let shown = run(&[]);
-        if matches!(mode, ["--check-only"] | ["--dry-run"]) {
+        if matches!(mode, ["--check-only" | "--dry-run"]) {
             assert!(shown.stdout.contains("1,500") && !shown.stderr.contains("in total"), "{}", shown.stderr);
         } else {
             let rest = "and 1,401 more: `--report FILE` lists all\n  - in total non-finite: 1, nul: 1,500\n  hint: ";
