@@ -13,9 +13,10 @@ GENERATE_HISTORY=${GENERATE_HISTORY:-generate_history}
 for program in "$TARSY_DB" "$GENERATE_HISTORY"; do
     command -v "$program" >/dev/null || { echo "$program is missing: run \`make demo\`" >&2; exit 127; }
 done
-TARSY_DB=$(command -v "$TARSY_DB")
-GENERATE_HISTORY=$(command -v "$GENERATE_HISTORY")
-PATH=$(dirname "$TARSY_DB"):$(dirname "$GENERATE_HISTORY"):$PATH
+place_of() {
+    (cd "$(dirname "$(command -v "$1")")" && pwd)
+}
+PATH=$(place_of "$TARSY_DB"):$(place_of "$GENERATE_HISTORY"):$PATH
 
 # As an operator would have it, except for what names another database.
 unset DATABASE_URL DATABASE_URL_FILE DATABASE_PASSWORD DATABASE_PASSWORD_FILE DIRECT_DATABASE_URL TARSY_DB_CONFIG
