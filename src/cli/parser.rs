@@ -145,9 +145,9 @@ pub(crate) fn age(text: &str) -> Result<Age, String> {
 pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let midnight = text.parse::<NaiveDate>().map(|date| date.and_time(NaiveTime::MIN).and_utc());
     let time = midnight.or_else(|_| DateTime::parse_from_rfc3339(text).map(|time| time.to_utc()));
-    let time = time.map_err(|_| match without_zone(text) {
-        true => format!("the time has no zone: write `{text}Z` for UTC"),
-        false => {
+    let time = time.map_err(|_| match with_zone(text) {
+        Some(whole) => format!("the time is not complete: write `{whole}` for UTC"),
+        None => {
             "expected a date (midnight in UTC) or a time in RFC 3339, such as `2026-02-01` or `2026-02-01T00:00:00Z`"
                 .to_owned()
         }
@@ -156,8 +156,11 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     if (1..=9999).contains(&time.year()) { Ok(time) } else { Err("the year has to be from 1 to 9999".to_owned()) }
 }
 
-fn without_zone(text: &str) -> bool {
-    text.parse::<NaiveDateTime>().is_ok() || format!("{text}:00").parse::<NaiveDateTime>().is_ok()
+/// A time without a zone, or also without seconds, as it is complete.
+fn with_zone(text: &str) -> Option<String> {
+    let text = text.trim_end_matches('Z');
+    let whole = [text.to_owned(), format!("{text}:00")].into_iter().find(|text| text.parse::<NaiveDateTime>().is_ok());
+    whole.map(|text| format!("{text}Z"))
 }
 
 /// An unknown revision is answered with all of them and the nearest.
@@ -204,8 +207,13 @@ mod tests {
         let at = |text: &str| time(text).map(|time| time.to_rfc3339());
         assert_eq!(at("2026-02-01"), Ok("2026-02-01T00:00:00+00:00".to_owned()));
         assert_eq!(at("2026-02-01T01:00:00+01:00"), at("2026-02-01"));
-        let zoneless = "the time has no zone: write `2026-02-01T00:00:00Z` for UTC";
-        assert_eq!(at("2026-02-01T00:00:00"), Err(zoneless.to_owned()));
+        let zoneless = "the time is not complete: write `2026-02-01T00:00:00Z` for UTC";
+        for incomplete in ["2026-02-01T00:00:00", "2026-02-01T00:00", "2026-02-01T00:00Z"] {
+            assert_eq!(at(incomplete), Err(zoneless.to_owned()), "{incomplete}");
+        }
+        for year in ["0000-12-31", "-262142-01-01"] {
+            assert_eq!(at(year), Err("the year has to be from 1 to 9999".to_owned()), "{year}");
+        }
         for wrong in ["", "yesterday", "2026-02-30", "2026-02"] {
             assert!(time(wrong).is_err_and(|message| message.contains("such as `2026-02-01`")), "{wrong}");
         }
