@@ -98,6 +98,16 @@ pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
     error.downcast_ref().map_or_else(|| error.to_string(), io_message)
 }
 
+/// A word of a command to paste, in quotes if a shell would change it.
+#[must_use]
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=%@+,".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use crate::cli::migrate::MigrateSqliteToPostgres;
 use crate::database::url::GivenUrl;
+use crate::format::shell_word;
 use crate::settings::{SettingSource, Settings};
 use crate::transfer::job::load::{Toast, Verification};
 use crate::transfer::value::policy::Choice;
@@ -30,10 +31,10 @@ impl NextCommand {
     ) -> Self {
         let target = given_target(settings);
         let mut words =
-            ["tarsy-db", "migrate-sqlite-to-postgres", "--from", &quoted(source)].map(str::to_owned).to_vec();
+            ["tarsy-db", "migrate-sqlite-to-postgres", "--from", &shell_word(source)].map(str::to_owned).to_vec();
         let switches = [(arguments.append, "--append"), (arguments.accept_damage, "--accept-damage")];
         words.extend(switches.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag.to_owned()));
-        let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), quoted(value)]);
+        let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), shell_word(value)]);
         if let Some((flag, url)) = &target {
             add(flag, &url.text);
         }
@@ -78,15 +79,6 @@ fn lacks(url: &GivenUrl) -> Vec<String> {
 /// The name of a value on the command line.
 fn name_of(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
-/// A word of a command line, in quotes if a shell would change it.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@=+,%".contains(&byte);
-    match !word.is_empty() && word.bytes().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]
@@ -136,6 +128,6 @@ mod tests {
     #[test]
     fn a_word_that_a_shell_would_change_is_quoted() {
         let words = ["/srv/history.db", "my history.db", "it's", "a;b", ""];
-        assert_eq!(words.map(quoted), ["/srv/history.db", "'my history.db'", r"'it'\''s'", "'a;b'", "''"]);
+        assert_eq!(words.map(shell_word), ["/srv/history.db", "'my history.db'", r"'it'\''s'", "'a;b'", "''"]);
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::cli::parser::Age;
 use crate::cli::prune::Prune;
 use crate::database::url::DatabaseUrl;
+use crate::format::shell_word;
 use crate::settings::{SettingSource, Settings};
 
 /// The share of `--max-share` if it is not given.
@@ -61,15 +62,6 @@ fn in_one_unit(age: Duration) -> String {
 
 fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// A word as a shell reads it.
-fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=%@+,".contains(c);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]
