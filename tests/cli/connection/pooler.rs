@@ -38,6 +38,7 @@ impl<'d> Pooled<'d> {
 
     /// What the next client of the pooler finds, by a simple query, which leaves nothing itself.
     fn left_behind(&self) -> String {
+        self.pooler.wait_until_all_left();
         let options: PgConnectOptions = self.database.driver_url().parse().expect("a URL");
         let options = options.port(self.pooler.port).extra_float_digits(None).disable_statement_logging();
         block_on(async {

@@ -10,6 +10,7 @@ use super::fake_server::message;
 /// Gives the one session to one client after the other, for a transaction each.
 pub(crate) struct Pooler {
     pub(crate) port: u16,
+    shared: Arc<Shared>,
 }
 
 struct Shared {
@@ -28,6 +29,8 @@ struct State {
     unanswered: usize,
     /// Counts the sessions: the answers of an old one are dropped.
     generation: usize,
+    /// How many clients have come and not been forgotten.
+    clients: usize,
 }
 
 const TLS: u32 = 80_877_103;
@@ -39,9 +42,11 @@ impl Pooler {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let shared = Arc::new(Shared { server_port, state: Mutex::default(), changed: Condvar::new() });
+        let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let shared = Arc::clone(&shared);
+                let shared = Arc::clone(&accepting);
+                shared.lock().clients += 1;
                 std::thread::spawn(move || {
                     let _ = shared.serve(&client);
                     shared.forget(&client);
@@ -49,7 +54,15 @@ impl Pooler {
                 });
             }
         });
-        Self { port }
+        Self { port, shared }
+    }
+
+    /// Waits until every client is forgotten: one that left within its transaction takes the session with it, also from
+    /// a client that has just logged in.
+    pub(crate) fn wait_until_all_left(&self) {
+        let state = self.shared.lock();
+        let left = self.shared.changed.wait_while(state, |state| state.clients > 0);
+        drop(left.expect("no thread panics while it holds the lock"));
     }
 }
 
@@ -163,9 +176,10 @@ impl Shared {
         }
     }
 
-    /// Ends the session of a client that left within its transaction.
+    /// A client left: if within its transaction, the session ends.
     fn forget(&self, client: &TcpStream) {
         let mut state = self.lock();
+        state.clients -= 1;
         let is_holder = state.holder.as_ref().is_some_and(|holder| holder.peer_addr().ok() == client.peer_addr().ok());
         if is_holder {
             state.holder = None;
@@ -173,8 +187,8 @@ impl Shared {
             if let Some((session, _)) = state.session.take() {
                 let _ = session.shutdown(Shutdown::Both);
             }
-            self.changed.notify_all();
         }
+        self.changed.notify_all();
     }
 }
 
