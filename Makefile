@@ -2,12 +2,21 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build test test-campaign test-libpq test-patroni test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench-migrate bench-prune bench-scale demo install
+.PHONY: help tools build test test-campaign test-libpq test-patroni test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench bench-migrate bench-prune bench-scale soak demo install
 
 help: ## List the targets
-	@sed -nE 's/^([a-z%-]+):.* ## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -nE 's/^([a-z%-]+):.* ## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
+	    while IFS='|' read -r target words; do printf '  %-24s %s\n' "$$target" "$$words"; done
 
-build: ## Build the binary that is shipped, in target/dist
+# SQLite, zstd and OpenSSL are compiled in: OpenSSL needs perl.
+tools:
+	@command -v cargo >/dev/null || { \
+	  echo "cargo is missing: sudo apt-get install rustup (Debian 13 or later; elsewhere https://rustup.rs)" >&2; exit 1; }
+	@for tool in cc perl; do command -v $$tool >/dev/null || { \
+	  echo "$$tool is missing: sudo apt-get install build-essential, or sudo dnf install gcc make perl" >&2; exit 1; }; \
+	done
+
+build: tools ## Build the binary that is shipped, in target/dist
 	cargo build --profile dist --locked
 
 # The quick tests come first. The tests of the program are last, because they end with a list of what was left out. The
@@ -55,7 +64,7 @@ test-libpq: test-setup ## Compare connections with those of libpq, in five minut
 	target/libpq/bin/python -m unittest discover --quiet --start-directory tests/libpq
 	target/libpq/bin/python tests/libpq $(ARGUMENTS)
 
-test-setup:
+test-setup: tools
 	@if [ -z "$${TEST_POSTGRESQL_URL:-}$${TARSY_DB_TEST_WITHOUT_POSTGRESQL:-}" ] \
 	    && ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -68,7 +77,7 @@ test-setup:
 	  fi; \
 	fi
 
-lint: ## Check formatting and lints
+lint: tools ## Check formatting and lints
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
@@ -80,7 +89,7 @@ deny: ## Check licences, sources and advisories of the dependencies
 	@if timeout 120 cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; else \
 	  echo "advisories were not checked: the RustSec database cannot be fetched" >&2; fi
 
-doc: ## Build the documentation, warnings denied
+doc: tools ## Build the documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
 generate: test-setup ## Rewrite completions, man pages, and outputs and tables in the documents
@@ -98,6 +107,11 @@ snapshots: test-setup ## Rewrite the snapshots of what users see
 screenshots: ## Retake the pictures of the README; look at them before you commit them
 	docs/images/screenshots.py
 
+# The published ratios are those of larger histories.
+bench: tools ## Both comparisons, small, in five minutes, beside the published ratios
+	benchsuite/migrate --bytes 200MB --rounds 2 --toast lz4 --only tarsy-db --only pgloader --only floor
+	benchsuite/prune idle --bytes 200MB --small-bytes 200MB --rounds 2
+
 bench-migrate: ## Compare the migration with pgloader, csv and the fastest possible copy
 	benchsuite/migrate
 
@@ -108,7 +122,10 @@ bench-prune: ## Compare `prune` beside a writer with hand-written SQL
 bench-scale: ## Measure how each command grows, up to a million sessions
 	benchsuite/scale
 
-demo: ## A tour in a temporary directory: a history, an archive, and a migration if PostgreSQL is installed
+soak: tools ## An hour beside a backend that writes: kills, a switchover, and an audit of every row
+	benchsuite/soak
+
+demo: tools ## A tour in a temporary directory: a history, an archive, and a migration if PostgreSQL is installed
 	cargo build --locked --bin tarsy-db --example generate_history
 	TARSY_DB=target/debug/tarsy-db GENERATE_HISTORY=target/debug/examples/generate_history examples/demo.sh
 

@@ -75,24 +75,18 @@ class Server:
         if os.geteuid() == 0:
             self.account = {"user": "postgres", "group": "postgres", "extra_groups": []}
             shutil.chown(self.directory, "postgres", "postgres")
-        password_file = self.directory / "password"
-        password_file.touch(0o600)
-        password_file.write_text(self.password)
-        if self.account:
-            shutil.chown(password_file, "postgres")
-        data = self.directory / "data"
-        initdb = [
-            self.binaries / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", f"--locale={self.locale}",
-            "-A", "scram-sha-256", f"--pwfile={password_file}",
-        ]  # fmt: skip
-        made = subprocess.run(initdb, capture_output=True, text=True, cwd=self.directory, check=False, **self.account)
+        program, *arguments = self.creation()
+        made = subprocess.run(
+            [self.binaries / program, "-D", self.directory / "data", *arguments],
+            env=self.environment, capture_output=True, text=True, cwd=self.directory, check=False, **self.account,
+        )  # fmt: skip
         if made.returncode != 0:
-            raise SystemExit(f"initdb: {made.stderr.strip()}")
+            raise SystemExit(f"{program}: {made.stderr.strip()}")
         with self.log.open("w") as log:
             # A session of its own: Ctrl-C is for the client, which is rolled back before the server stops.
             self.process = subprocess.Popen(
                 [
-                    self.binaries / "postgres", "-D", data, "-p", str(self.port),
+                    self.binaries / "postgres", "-D", self.directory / "data", "-p", str(self.port),
                     "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
                     *(argument for setting in self.settings for argument in ("-c", setting)),
                 ],
@@ -105,6 +99,18 @@ class Server:
             raise
         return self
 
+    def creation(self):
+        """The program that creates the data directory, and its arguments."""
+        password_file = self.directory / "password"
+        password_file.touch(0o600)
+        password_file.write_text(self.password)
+        if self.account:
+            shutil.chown(password_file, "postgres")
+        return [
+            "initdb", "-U", "postgres", "-E", "UTF8", f"--locale={self.locale}", "-A", "scram-sha-256",
+            f"--pwfile={password_file}",
+        ]  # fmt: skip
+
     def wait(self):
         """Waits until the server takes queries."""
         deadline = time.monotonic() + 60
@@ -116,10 +122,14 @@ class Server:
                 raise SystemExit(f"the server does not start:\n{self.log.read_text()}")
             time.sleep(0.05)
 
-    def __exit__(self, *_):
+    def stop(self):
+        """Ends the sessions and stops the server, after its standby has received everything."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait()
+
+    def __exit__(self, *_):
+        self.stop()
         shutil.rmtree(self.directory)
 
     def query(self, sql, database=DATABASE):
@@ -151,6 +161,24 @@ class Server:
     def drop_database(self, database=DATABASE):
         """Drops the database of a run."""
         self.query(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", "postgres")
+
+
+class Standby(Server):
+    """A second server that receives every change of the first one, until it is promoted."""
+
+    def __init__(self, primary, directory):
+        super().__init__(directory, primary.locale, primary.settings)
+        self.primary = primary
+        self.password = primary.password
+        self.environment["PGPASSWORD"] = primary.password
+
+    def creation(self):
+        address = f"host=127.0.0.1 port={self.primary.port} user=postgres password={self.password}"
+        return ["pg_basebackup", "-R", "--checkpoint=fast", "-d", address]
+
+    def promote(self):
+        """Makes it the primary."""
+        self.query("SELECT pg_promote()", "postgres")
 
 
 def find_binaries():

@@ -210,12 +210,12 @@ def ways():
     found = []
     for toast in ("lz4", "pglz"):
         found += [
-            TarsyDb("tarsy-db, counts", toast, ("--verify", "counts")),
-            TarsyDb("tarsy-db, every value", toast),
+            TarsyDb("tarsy-db, `--verify counts`", toast, ("--verify", "counts")),
+            TarsyDb("tarsy-db, every value compared", toast),
             Halves("two at once, half each", toast),
             Pgloader("pgloader", toast),
             Floor("floor", toast),
-            ReadBack("floor, read back", toast),
+            ReadBack("floor, and reading back", toast),
             Csv("csv", toast),
         ]
     return found
