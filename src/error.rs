@@ -11,7 +11,7 @@ use crate::database::failure::{Action, DatabaseCause, DatabaseError, OTHER_PROGR
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::{cause, counted, duration, number, percentage};
-use crate::fs::regular_file;
+use crate::fs::write_error;
 use crate::history::archive::error::ArchiveError;
 use crate::history::places::RowIdError;
 use crate::history::removal::triggers::TriggerError;
@@ -303,8 +303,7 @@ impl Diagnostic for Error {
             Error::Exec { .. } => ExitCode::NotExecutable,
             Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
             Error::Output(_) => ExitCode::InputOutput,
-            Error::KeptFile { source, .. } if regular_file::is_special(source) => ExitCode::InputOutput,
-            Error::KeptFile { .. } => ExitCode::CannotCreate,
+            Error::KeptFile { source, .. } => write_error::exit_code(source),
             _ => ExitCode::Internal,
         }
     }
@@ -331,6 +330,7 @@ impl Diagnostic for Error {
             Error::KeptFile { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 Some("name a file that does not exist with `--kept-file`".into())
             }
+            Error::KeptFile { source, .. } => write_error::hint(source),
             Error::NoRoles { .. } => {
                 Some("leave the flag out: SQLite has no roles, and the mode of the file decides".into())
             }

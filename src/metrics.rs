@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
-use crate::fs::regular_file;
+use crate::fs::{regular_file, write_error};
 use crate::history::removal::batch_error::Removed;
 
 /// The prefix of all metric names.
@@ -46,12 +46,12 @@ pub(crate) struct MetricsError {
 
 impl Diagnostic for MetricsError {
     fn exit_code(&self) -> ExitCode {
-        if regular_file::is_special(&self.source) { ExitCode::InputOutput } else { ExitCode::CannotCreate }
+        write_error::exit_code(&self.source)
     }
 
     fn hint(&self) -> Option<String> {
-        Some("create the directory, or name another file with `--metrics-file`".to_owned())
-            .filter(|_| self.source.kind() == ErrorKind::NotFound)
+        let elsewhere = || "create the directory, or name another file with `--metrics-file`".to_owned();
+        write_error::hint(&self.source).or_else(|| (self.source.kind() == ErrorKind::NotFound).then(elsewhere))
     }
 }
 

@@ -5,6 +5,7 @@
 //! | [`atomic_file`] | a file that appears completely or not at all |
 //! | [`temporary`] | files that are removed even after a panic |
 //! | [`system_user`] | the names of the system's users |
+//! | [`write_error`] | exit code and hint of a file that cannot be written |
 //! | [`regular_file`] | refuses FIFOs, devices and sockets before they are opened |
 //! | [`secret_file`] | files that hold one secret |
 //! | [`free_space`] | free space, devices and permissions of file systems |
@@ -15,3 +16,4 @@ pub(crate) mod regular_file;
 pub(crate) mod secret_file;
 pub(crate) mod system_user;
 pub(crate) mod temporary;
+pub(crate) mod write_error;

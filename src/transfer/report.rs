@@ -14,8 +14,7 @@ use super::value::hazard::Hazard;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::fs::atomic_file::AtomicFile;
-use crate::fs::regular_file;
-use crate::fs::temporary;
+use crate::fs::{regular_file, temporary, write_error};
 use crate::visible;
 
 /// What the reported run did.
@@ -65,15 +64,14 @@ pub enum ReportError {
 impl Diagnostic for ReportError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Write { source, .. } if regular_file::is_special(source) => ExitCode::InputOutput,
-            Self::Write { .. } => ExitCode::CannotCreate,
+            Self::Write { source, .. } => write_error::exit_code(source),
             Self::Published { .. } | Self::Pending { .. } | Self::Foreign { .. } => ExitCode::Refused,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Write { .. } => None,
+            Self::Write { source, .. } => write_error::hint(source),
             Self::Pending { .. } => Some(
                 "compare both databases with `--verify-only` and another `--report`: if the target holds the rows, the \
                  commit took place and this is its report, which may hold the only copy of changed values; otherwise move \
