@@ -1,18 +1,14 @@
-SELECT c.relname::text AS table_name, ic.relname::text AS name, i.indisunique AS is_unique,
-       i.indisvalid AS valid, am.amname::text AS method, CASE WHEN c.relname = ANY ($2) THEN pg_get_expr(i.indpred, i.indrelid) END AS predicate,
-       (SELECT array_agg(coalesce(a.attname::text, CASE WHEN c.relname = ANY ($2)
-                                  THEN pg_get_indexdef(i.indexrelid, k.position::int, true) ELSE 'an expression' END)
-                         || CASE WHEN i.indoption[k.position - 1] & 1 = 1 THEN ' DESC' ELSE '' END
-                         ORDER BY k.position)
-        FROM unnest(i.indkey) WITH ORDINALITY k(number, position)
-        LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number > 0
-        WHERE k.position <= i.indnkeyatts) AS columns,
-       (SELECT array_agg(CASE WHEN o.opcdefault THEN '' ELSE o.opcname::text END ORDER BY k.position)
-        FROM unnest(i.indclass) WITH ORDINALITY k(class, position)
-        JOIN pg_opclass o ON o.oid = k.class) AS operator_classes
+-- $1: the tables; $2: those whose expressions may be printed, which waits for a session that has locked the table.
+SELECT i.indrelid::bigint AS of_table, i.indexrelid::bigint AS oid, ic.relname::text AS name, i.indisunique AS is_unique,
+       i.indisvalid AS valid, am.amname::text AS method,
+       CASE WHEN i.indrelid = ANY ($2::bigint[]::oid[]) THEN pg_get_expr(i.indpred, i.indrelid) END AS predicate,
+       -- Numbers of columns, of which 0 is an expression, and those of INCLUDE at the end; and their options.
+       string_to_array(i.indkey::text, ' ')::int2[] AS columns, string_to_array(i.indoption::text, ' ')::int2[] AS options,
+       CASE WHEN 0 = ANY (i.indkey) AND i.indrelid = ANY ($2::bigint[]::oid[]) THEN (
+           SELECT array_agg(pg_get_indexdef(i.indexrelid, position, true) ORDER BY position)
+           FROM generate_series(1, i.indnkeyatts) position) END AS definitions,
+       string_to_array(i.indclass::text, ' ')::bigint[] AS operator_classes
 FROM pg_index i
-JOIN visible c ON c.oid = i.indrelid
 JOIN pg_class ic ON ic.oid = i.indexrelid
 JOIN pg_am am ON am.oid = ic.relam
-WHERE c.relkind IN ('r', 'p')
-  AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.conindid = i.indexrelid AND p.contype = 'p')
+WHERE i.indrelid = ANY ($1::bigint[]::oid[])
