@@ -330,6 +330,7 @@ fn every_error_of_the_archive() {
         File => [compress(ErrorKind::ResourceBusy), compress(ErrorKind::StorageFull)],
         InUse => [ArchiveError::InUse { path: path() }],
         Ambiguous => [ArchiveError::Ambiguous { path: path(), compressed: text("/var/lib/tarsy/archive.db.zst") }],
+        Full => [ArchiveError::Full { path: path(), cause: cause(ErrorClass::DiskFull) }],
         Schema => [ArchiveError::from(SchemaError::from(StateError::Pending))],
         Database => [ArchiveError::from(database(cause(ErrorClass::Corrupt)))],
         Foreign => [ArchiveError::Foreign { path: path(), why: text("it is not a SQLite database") }],

@@ -24,13 +24,18 @@ mod prune;
 mod retention;
 mod wait;
 
+use std::path::{Path, PathBuf};
+
 use crate::cli::global::Global;
 use crate::cli::{Cli, Command};
 use crate::command::context::Context;
+use crate::database::connection::remove_empty_wal;
 use crate::database::failure::Verb;
 use crate::database::read_transaction::QUERY_LIMIT;
 use crate::database::watchdog::Watch;
+use crate::diagnostic::Diagnostic;
 use crate::error::Error;
+use crate::exit_code::ExitCode;
 use crate::interrupt::Interrupt;
 use crate::output::Report;
 use crate::settings::{Flags, Settings};
@@ -53,7 +58,16 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
         .enable_all()
         .build()
         .map_err(|source| Error::System { action: (Verb::Start, "the runtime").into(), source })?;
-    let result = runtime.block_on(dispatch(cli.command, &settings, context));
+    let written = written_files(&cli.command, &settings);
+    let result = runtime.block_on(async {
+        let result = dispatch(cli.command, &settings, context).await;
+        if exit_code(&result) == ExitCode::InputOutput {
+            for file in &written {
+                remove_empty_wal(file).await;
+            }
+        }
+        result
+    });
     // The thread of an unanswered confirmation prompt may still be running.
     runtime.shutdown_background();
     context.progress.clear();
@@ -139,6 +153,26 @@ fn needs_session(command: &Command) -> bool {
         Command::MigrateSqliteToPostgres(_) => true,
         // `init` is one short transaction of the role that is to own the tables, and `wait` tests the way of the backend.
         Command::Init(_) | Command::Wait(_) | Command::Info(_) | Command::Completions(_) => false,
+    }
+}
+
+/// The SQLite files that a command may write to.
+fn written_files(command: &Command, settings: &Settings) -> Vec<PathBuf> {
+    if !writes(command) {
+        return Vec::new();
+    }
+    let archive = match command {
+        Command::Prune(arguments) => arguments.archive.clone(),
+        _ => None,
+    };
+    let database = settings.database.value.sqlite_path().map(Path::to_owned);
+    database.into_iter().chain(archive).collect()
+}
+
+fn exit_code(result: &Result<Report, Error>) -> ExitCode {
+    match result {
+        Ok(report) => report.error.as_ref().map_or(report.exit_code, Diagnostic::exit_code),
+        Err(error) => error.exit_code(),
     }
 }
 

@@ -29,6 +29,7 @@ mod server;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use sea_orm::DbBackend;
 use serde::Serialize;
 
 use self::finding::Finding;
@@ -97,7 +98,14 @@ pub(crate) async fn run(
         Ok::<_, ConnectError>((connection, answered))
     };
     let (checks, error) = match opened.await {
-        Ok((connection, answered)) => (checks(arguments, settings, now, &connection, answered, writable).await, None),
+        Ok((connection, answered)) => {
+            let checks = checks(arguments, settings, now, &connection, answered, writable).await;
+            // The last connection that writes to a SQLite file removes the `-wal` and the `-shm`.
+            if connection.backend() == DbBackend::Sqlite {
+                connection.close().await.ok();
+            }
+            (checks, None)
+        }
         Err(error) => {
             let code = error.exit_code();
             let failed = Finding::failed("connection", code, error.cause.described()).unanswered_by(error.cause.class);

@@ -156,9 +156,14 @@ async fn reach(arguments: &Init, settings: &Settings, target: Revision, watch: &
     watch.attach(&mut connection);
     let on_commit = || watch.commit_begins();
     let app_role = arguments.app_role.as_deref();
-    let done = upgrade::upgrade_for(&connection, target, app_role, arguments.lock_timeout, &on_commit).await?;
-    warn(&connection, url, app_role).await?;
+    let work = async {
+        let done = upgrade::upgrade_for(&connection, target, app_role, arguments.lock_timeout, &on_commit).await?;
+        warn(&connection, url, app_role).await?;
+        Ok::<_, Error>(done)
+    };
+    let done = work.await;
     connection.close().await.ok();
+    let done = done?;
     Ok(Work { plan: done.plan, created_database, grants: done.granted, filling: None, sql: None })
 }
 

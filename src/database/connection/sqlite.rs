@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::limits::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
-use crate::database::sqlite_file::{is_at_rest, wal_of};
+use crate::database::sqlite_file::{beside, is_at_rest, wal_of};
 use crate::database::url::SqliteLocation;
 use crate::fs::{free_space, regular_file};
 
 const NAME_THE_FILE: &str = "name the file of the database in the URL, such as `sqlite:////var/lib/tarsy/history.db`";
+
+/// How long the connections of a command that has failed may take to close a file.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,29 @@ async fn connect(options: SqliteConnectOptions) -> Result<DatabaseConnection, Da
     Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
+/// Removes the empty `-wal` and the `-shm` that a command leaves beside a file if there is no room for them.
+///
+/// No program has them open while they are removed, and no row is in them. A connection to a file in WAL mode locks the
+/// file before it opens either of them, and holds this shared lock until it has closed them. So SQLite grants the
+/// exclusive lock only if no connection exists, and a new one waits for it.
+pub(crate) async fn remove_empty_wal(path: &Path) {
+    if wal_length(Some(path)) != Some(0) {
+        return;
+    }
+    // This locking mode takes the exclusive lock, and keeps in memory what the `-shm` has no room for.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .locking_mode(SqliteLockingMode::Exclusive)
+        .busy_timeout(CLOSE_TIMEOUT)
+        .log_statements(LevelFilter::Off);
+    let Ok(mut connection) = SqliteConnection::connect_with(&options).await else { return };
+    if sqlx::query("PRAGMA schema_version").execute(&mut connection).await.is_ok() {
+        std::fs::remove_file(beside(path, "-shm")).ok();
+    }
+    // The last connection to a file removes the `-wal`.
+    connection.close().await.ok();
+}
+
 /// The length of the `-wal` beside a file in bytes, if there is one.
 fn wal_length(path: Option<&Path>) -> Option<u64> {
     Some(wal_of(path?).metadata().ok()?.len())
@@ -131,5 +157,33 @@ fn create_parent(path: &Path) -> Result<(), DatabaseCause> {
             let message = format!("cannot create the directory {}: {}", parent.display(), io_message(&error));
             DatabaseCause::new(ErrorClass::CannotOpen, message)
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_no_program_has_open_is_removed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("history.db");
+        let files = || std::fs::read_dir(directory.path()).expect("a directory").count();
+        let program = rusqlite::Connection::open(&path).expect("a file");
+        program.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").expect("sound SQL");
+        program.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("no reader");
+        assert_eq!((wal_length(Some(&path)), files()), (Some(0), 3));
+        remove_empty_wal(&path).await;
+        assert_eq!(files(), 3);
+        program.execute_batch("INSERT INTO t VALUES (1)").expect("it goes on");
+        program.close().expect("it is the last one");
+
+        // As a program without room leaves them.
+        std::fs::write(beside(&path, "-wal"), "").expect("a file");
+        std::fs::write(beside(&path, "-shm"), "abc").expect("a file");
+        remove_empty_wal(&path).await;
+        assert_eq!(files(), 1);
+        let rows = rusqlite::Connection::open(&path).expect("a file");
+        assert_eq!(rows.query_row("SELECT count(*) FROM t", [], |row| row.get(0)), Ok(1));
     }
 }

@@ -11,6 +11,9 @@ use super::sqlite::TEMPORARY_FILES;
 use super::transport::{OTHER_PROGRAM, io_class, io_message, protocol_message};
 use super::{postgresql, relayed, sqlite};
 
+/// How the message of SQLITE_IOERR_WRITE ends.
+const WRITE_FAILED: &str = "a write failed";
+
 /// The reason for a database error: an answer of the database, or a failed connection. The message never holds a
 /// password.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -68,11 +71,27 @@ impl DatabaseCause {
         match code {
             Some(sqlite::NO_ROOM_FOR_INDEX) => Self::new(class, "no space for the `-shm` beside the file")
                 .with_remedy("free disk space, or raise `ulimit -f`, then run the same command again"),
-            Some(sqlite::WRITE_FAILED) => Self::new(class, format!("{message}: a write failed")).with_remedy(
+            Some(sqlite::WRITE_FAILED) => Self::new(class, format!("{message}: {WRITE_FAILED}")).with_remedy(
                 "check the disk, and whether `ulimit -f` limits the size of files, then run the same command again",
             ),
             _ => Self::new(class, message),
         }
+    }
+
+    /// Whether SQLite could not write because the disk is full, or because a limit keeps the file from growing.
+    #[must_use]
+    pub(crate) fn is_lack_of_room(&self) -> bool {
+        self.class == ErrorClass::DiskFull || self.message.ends_with(WRITE_FAILED)
+    }
+
+    /// Whether a COMMIT that ended with this error may have taken place.
+    ///
+    /// SQLite without room has not written the frame that completes a transaction; after a failed sync that is not known.
+    #[must_use]
+    pub(super) fn leaves_commit_open(&self) -> bool {
+        let is_answer = self.server.is_some() || self.is_lack_of_room();
+        let is_unclear = matches!(self.class, ErrorClass::InputOutput | ErrorClass::Other);
+        self.class.is_before_login() || (is_unclear && !is_answer)
     }
 
     /// The class followed by the database's answer, or the class alone if both say the same.
@@ -166,5 +185,21 @@ impl From<DbErr> for DatabaseCause {
             DbErr::ConnectionAcquire(_) => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
             _ => Self::new(ErrorClass::Other, error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_open_only_where_no_database_has_refused_it() {
+        let open = |code| DatabaseCause::of_sqlite(Some(code), "disk I/O error").leaves_commit_open();
+        const SYNC_FAILED: i32 = 1034;
+        assert!(open(SYNC_FAILED));
+        assert!(!open(sqlite::WRITE_FAILED) && !open(sqlite::FULL) && !open(19));
+        let of_class = |class| DatabaseCause::new(class, "it failed").leaves_commit_open();
+        assert!(of_class(ErrorClass::ConnectionLost) && of_class(ErrorClass::Other));
+        assert!(!of_class(ErrorClass::Constraint) && !of_class(ErrorClass::Conflict));
     }
 }

@@ -1,6 +1,6 @@
 //! An action that the database refused or did not finish, and why.
 
-use super::action::{Action, COMMIT_OUTCOME};
+use super::action::{Action, COMMIT_OUTCOME, Verb};
 use super::cause::DatabaseCause;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -19,6 +19,15 @@ pub struct DatabaseError {
 impl From<DatabaseError> for DatabaseCause {
     fn from(error: DatabaseError) -> Self {
         error.cause
+    }
+}
+
+impl DatabaseError {
+    /// The error of the COMMIT of `what`, which may have taken place if no answer of the database refused it.
+    pub(crate) fn of_commit(what: &'static str, cause: impl Into<DatabaseCause>) -> Self {
+        let cause = cause.into();
+        let action = if cause.leaves_commit_open() { COMMIT_OUTCOME } else { (Verb::Commit, what) };
+        Self { action: action.into(), cause }
     }
 }
 

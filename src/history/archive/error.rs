@@ -5,7 +5,7 @@ use std::path::Path;
 use migration::Revision;
 
 use crate::database::connection::ConnectError;
-use crate::database::failure::{Action, DatabaseError, Verb};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, Verb};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::schema::error::SchemaError;
@@ -26,6 +26,13 @@ pub(crate) enum ArchiveError {
     /// Both forms of the archive exist, with different content.
     #[error("{path} and {compressed} both exist and differ")]
     Ambiguous { path: String, compressed: String },
+    /// The disk is full, or a limit keeps the file from growing.
+    #[error("the archive {path} cannot grow")]
+    Full {
+        path: String,
+        #[source]
+        cause: DatabaseCause,
+    },
     #[error("cannot create the schema of the archive")]
     Schema(#[from] SchemaError),
     #[error(transparent)]
@@ -61,6 +68,20 @@ impl ArchiveError {
         Self::File { action: action.into(), path: path.display().to_string(), source }
     }
 
+    /// The same error; where there is no room for the archive, with its path.
+    pub(super) fn of_file(self, path: &Path) -> Self {
+        match self {
+            Self::Connect(ConnectError { cause, .. })
+            | Self::Database(DatabaseError { cause, .. })
+            | Self::Schema(SchemaError::Database(DatabaseError { cause, .. }))
+                if cause.is_lack_of_room() =>
+            {
+                Self::Full { path: path.display().to_string(), cause }
+            }
+            other => other,
+        }
+    }
+
     /// Whether another program has the file open that is to be compressed.
     fn is_open_elsewhere(&self) -> bool {
         matches!(self, Self::File { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy)
@@ -75,6 +96,7 @@ impl Diagnostic for ArchiveError {
             Self::InUse { .. } => ExitCode::Busy,
             Self::File { .. } if self.is_open_elsewhere() => ExitCode::Busy,
             Self::File { .. } => ExitCode::InputOutput,
+            Self::Full { .. } => ExitCode::InputOutput,
             Self::Schema(error) => error.exit_code(),
             Self::Database(error) => error.exit_code(),
             Self::Ambiguous { .. } | Self::Foreign { .. } | Self::OtherRevision { .. } | Self::Lacking { .. } => {
@@ -100,6 +122,12 @@ impl Diagnostic for ArchiveError {
                 "move columns of your own to a table of your own, or prune without `--archive`; nothing was removed"
             }
             Self::NoLedger => "run `tarsy-db init`",
+            Self::Full { .. } => {
+                "free space on its disk, raise `ulimit -f`, or give `--archive` a file on another disk, then run the same \
+                 command again"
+            }
+            Self::Connect(error) => return error.hint(),
+            Self::Database(error) | Self::Schema(SchemaError::Database(error)) => return error.hint(),
             _ => return None,
         };
         Some(hint.to_owned())

@@ -43,7 +43,7 @@ use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, PoolLimits, row};
 use crate::database::failure::{Action, DatabaseCause, ResultExt, Verb};
 use crate::database::transaction::Transaction;
-use crate::database::url::DatabaseUrl;
+use crate::database::url::{Backend, DatabaseUrl};
 use crate::schema::model::Schema;
 use crate::schema::{self, early, expected, upgrade, variant};
 
@@ -84,6 +84,20 @@ impl Archive {
     ) -> Result<Self, ArchiveError> {
         let revision = revision.ok_or(ArchiveError::NoLedger)?;
         let file = ArchiveFile::take(path, database.sqlite_path())?;
+        let path = file.path().to_owned();
+        Self::open_file(file, database.backend(), revision, found, rows, temporary)
+            .await
+            .map_err(|error| error.of_file(&path))
+    }
+
+    async fn open_file(
+        file: ArchiveFile,
+        backend: Backend,
+        revision: Revision,
+        found: &Schema,
+        rows: u64,
+        temporary: Option<&Path>,
+    ) -> Result<Self, ArchiveError> {
         let url = DatabaseUrl::sqlite_file(file.path());
         let connection = connection::open(&url, Access::Write, PoolLimits::ONE, LOCK_TIMEOUT).await?;
         create_if_empty(&connection, revision).await?;
@@ -95,7 +109,7 @@ impl Archive {
         require_revision(file.path(), state.revision(), revision)?;
         set_up(&connection).await.context(READ)?;
         let wanted = with_early_columns(&connection, revision, found, &schema).await.context(READ)?;
-        let tables = Arc::new(tables::matching(database.backend(), found, &wanted)?);
+        let tables = Arc::new(tables::matching(backend, found, &wanted)?);
         for statement in variant::alterations(&schema, &wanted) {
             connection
                 .execute_alone(&statement)

@@ -26,7 +26,7 @@ use super::lock::{self, Locked};
 use super::state::SchemaState;
 use super::{app_role, diff, read, row_policy};
 use crate::database::connection::Connection;
-use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::database::writable::require_writable;
 
@@ -176,7 +176,7 @@ async fn transact(
         None => Vec::new(),
     };
     on_commit();
-    transaction.commit().await.context(COMMIT_OUTCOME)?;
+    transaction.commit().await.map_err(|error| DatabaseError::of_commit("the schema", error))?;
     Ok(Some(granted))
 }
 

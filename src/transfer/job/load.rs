@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::ending::give_up;
 use super::verify::Comparison;
 use crate::database::connection::{Connection, row};
-use crate::database::failure::{COMMIT_OUTCOME, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::quote::quoted;
 use crate::database::transaction::SearchPath;
 use crate::database::watchdog::Watch;
@@ -212,9 +212,8 @@ impl Load<'_> {
         }
         (self.on_commit)(loads)?;
         self.watch.commit_begins();
-        // If the connection breaks now, the outcome is unknown.
         let committed = execute(connection, "COMMIT".to_owned()).await;
-        Ok(committed.context(COMMIT_OUTCOME)?)
+        Ok(committed.map_err(|error| DatabaseError::of_commit("the migrated rows", error))?)
     }
 
     /// Changes the target's columns so that they accept the source's rows. The statements do not name the schema.

@@ -7,7 +7,7 @@ use crate::support::check::{check, finding, is_found};
 use crate::support::history::{NOW, NOW_US, OLD_US, insert_many, insert_session};
 use crate::support::process::Held;
 use crate::support::small_disk::SmallDisk;
-use crate::support::sqlite_file::files;
+use crate::support::sqlite_file::{files, names};
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 #[apply(test)]
@@ -150,13 +150,53 @@ fn on_a_full_disk() -> (SmallDisk, Database) {
 }
 
 #[apply(test)]
-fn a_run_that_finds_the_disk_full_says_so_and_leaves_a_file_that_can_be_read() {
+fn a_run_that_finds_the_disk_full_says_so_and_leaves_the_file_as_it_was() {
     let (_disk, database) = on_a_full_disk();
-    let arguments = ["prune", "--now", NOW, "--max-share", "100%", "--yes"];
-    let full = Outcome::of(tarsy_db(&database).args(arguments)).expect(74);
-    full.tells(&["no space for the `-shm`", "hint: free disk space"]);
-    check(&database, &[]).expect(0);
-    Outcome::of(tarsy_db(&database).arg("info")).expect(0);
+    let commands: [&[&str]; 3] =
+        [&["prune", "--now", NOW, "--max-share", "100%", "--yes"], &["init", "--to", "head"], &["check", "--fix"]];
+    each(commands, |arguments| {
+        let full = Outcome::of(tarsy_db(&database).args(arguments)).expect(74);
+        full.tells(&["no space for the `-shm`", "hint: free disk space"]);
+        assert_eq!(names(database.directory()), ["history.db"]);
+        check(&database, &[]).expect(0);
+        Outcome::of(tarsy_db(&database).arg("info")).expect(0);
+    });
+}
+
+#[apply(test)]
+fn a_new_database_on_a_full_disk_leaves_no_file_beside_its_own() {
+    each([0, 16, 40, 64], |free_kib| {
+        let disk = SmallDisk::mount(1);
+        let database = Database::sqlite_in(disk.path());
+        let filler = disk.fill(free_kib);
+        let full = Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(74);
+        assert!(!full.stderr.contains("determine"), "nothing was committed: {}", full.stderr);
+        full.tells(&["error: cannot ", "hint: free disk space"]);
+        assert_eq!(names(database.directory()), ["history.db"]);
+        fs::remove_file(filler).expect("it is there");
+        Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(0);
+    });
+}
+
+#[apply(test)]
+fn an_upgrade_that_finds_no_room_for_its_commit_is_rolled_back_and_says_so() {
+    each([40, 64], |free_kib| {
+        let (disk, database) = on_a_full_disk();
+        fs::remove_file(disk.path().join("filler")).expect("it is there");
+        disk.fill(free_kib);
+        let full = Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(74);
+        assert!(!full.stderr.contains("determine"), "nothing was committed: {}", full.stderr);
+        full.tells(&["disk", "hint: free disk space"]);
+        assert_eq!(names(database.directory()), ["history.db"]);
+    });
+}
+
+#[apply(test)]
+fn a_repair_closes_its_file() {
+    let database = file_with_history();
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    check(&database, &["--fix"]).expect(0);
+    assert_eq!(names(database.directory()), ["history.db"]);
 }
 
 #[apply(test)]
