@@ -23,6 +23,7 @@ use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::database::writable::require_writable;
 use crate::error::Error;
+use crate::format::shell_word;
 use crate::history::archive::compression::Compression;
 use crate::history::archive::{Archive, location};
 use crate::history::removal::stage_index;
@@ -56,6 +57,17 @@ impl PruneMode {
             (false, false) => Self::Remove,
         }
     }
+}
+
+/// The indexes of the archive at the end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ArchiveIndexes {
+    /// It had all of them, or there is no archive.
+    Complete,
+    /// The run has created those that were missing.
+    Created,
+    /// The next run creates them.
+    Missing,
 }
 
 /// Runs `prune` and fills `metrics`; sets it to `None` if another run is active.
@@ -256,21 +268,26 @@ impl PruneRun<'_> {
         if !self.arguments.dry_run && self.history.is_connected && may_go_on {
             self.give_space_back(&mut blocks, &mut ending).await;
         }
-        self.summary.archive_lacks_indexes = self.complete_archive(&mut ending).await;
+        let indexes = self.complete_archive(&mut ending).await;
+        self.summary.archive_lacks_indexes = indexes == ArchiveIndexes::Missing;
         if let Some(metrics) = metrics {
             self.tell_metrics(metrics, ending.stopped.as_ref()).await;
         }
         let compression = if ending.stopped.is_none() { self.compression() } else { Compression::None };
         let Self { arguments, history, mut summary, .. } = self;
+        let is_left_as_it_was =
+            summary.removed.is_none() && indexes == ArchiveIndexes::Complete && compression == Compression::None;
         match history.close(compression).await {
             Ok(None) => {}
+            // Another program merely has it open, so that what it lacks was not known without opening it.
+            Ok(Some(_)) if is_left_as_it_was => {}
             Ok(Some(path)) => {
                 let done = if summary.removed.is_some() { "archived in" } else { "completed the archive" };
                 blocks.push(Block::Line(format!("{done} {}", path.display())));
                 if summary.archive_lacks_indexes {
                     blocks.push(Block::Line(format!(
-                        "it lacks indexes: the next run with it creates them, or `tarsy-db check --fix --database-url sqlite:///{}`",
-                        path.display()
+                        "it lacks indexes: the next run with it creates them, or `tarsy-db check --fix --database-url {}`",
+                        shell_word(&format!("sqlite:///{}", path.display()))
                     )));
                 }
                 summary.archive = Some(path.display().to_string());
@@ -292,23 +309,23 @@ impl PruneRun<'_> {
         Report { exit_code, error, ..Report::new(&summary, blocks) }
     }
 
-    /// Creates the indexes of the archive. Returns whether it lacks some.
-    async fn complete_archive(&mut self, ending: &mut Ending) -> bool {
+    /// Creates the indexes of the archive.
+    async fn complete_archive(&mut self, ending: &mut Ending) -> ArchiveIndexes {
         let Some(archive) = self.history.archive.as_mut().filter(|archive| archive.lacks_indexes()) else {
-            return false;
+            return ArchiveIndexes::Complete;
         };
         if ending.stopped.is_some() {
-            return true;
+            return ArchiveIndexes::Missing;
         }
         let meter = self.context.progress.begin(Phase::new("indexing", "the archive"), Amount::default());
         let created = self.bounds.interrupt.or(archive.create_indexes()).await;
         meter.finish();
         ending.stopped = match created {
-            Ok(Ok(())) => return false,
+            Ok(Ok(())) => return ArchiveIndexes::Created,
             Ok(Err(error)) => Some(Stop::Failed(error.into())),
             Err(signal) => Some(Stop::Signal(signal)),
         };
-        true
+        ArchiveIndexes::Missing
     }
 
     async fn give_space_back(&mut self, blocks: &mut Vec<Block>, ending: &mut Ending) {

@@ -326,6 +326,34 @@ fn what_a_killed_compression_left_is_completed_although_there_is_nothing_to_remo
 }
 
 #[apply(test)]
+fn an_archive_that_another_program_merely_has_open_is_not_said_to_be_completed(database: &Database) {
+    database.create_schema(Schema::Head);
+    insert_whole_sessions(database, 2, OLD_US);
+    let archive = Database::sqlite();
+    prune_into(database, &archive, &[]).expect(0);
+    let mut reader = Held::connect(&archive);
+    reader.execute("BEGIN; SELECT count(*) FROM alert_sessions");
+    assert!(archive.directory().join("history.db-wal").exists());
+    let nothing = prune_into(database, &archive, &[]).expect(0).json();
+    assert_eq!((&nothing["removed"], &nothing["archive"]), (&json!(null), &json!(null)));
+    let path = archive_path(&archive);
+    let run = |more: &[&str]| {
+        let arguments = ["prune", "--now", NOW, "--older-than", "90d", "--yes", "--archive", &path];
+        Outcome::of(tarsy_db(database).args(arguments).args(more)).expect(0).stdout
+    };
+    let text = run(&[]);
+    assert!(text.contains("nothing to remove") && !text.contains("completed the archive"), "{text}");
+    reader.close();
+
+    // An earlier run has left the indexes to a later one.
+    archive.execute("DROP INDEX ix_alert_sessions_status; PRAGMA user_version = 1");
+    let text = run(&[]);
+    assert!(text.contains(&format!("completed the archive {path}")), "{text}");
+    let text = run(&["--compress"]);
+    assert!(text.contains(&format!("completed the archive {path}.zst")), "{text}");
+}
+
+#[apply(test)]
 fn a_full_disk_ends_the_run_and_every_session_is_whole_in_one_place(database: &Database) {
     let disk = SmallDisk::mount(24);
     database.create_schema(Schema::Baseline);
