@@ -10,6 +10,7 @@
 //! | [`migrate`] | migrates a history from SQLite to PostgreSQL |
 //! | [`direct`] | whether the direct URL leads to the same database |
 //! | [`completions`] | prints the completions for a shell |
+//! | [`given_database`] | how the database was given, for commands to paste |
 //! | [`retention`] | how long sessions are kept, and the source of that setting |
 //! | [`context`] | what a command needs of the process: environment, clock, progress |
 
@@ -17,6 +18,7 @@ mod check;
 mod completions;
 pub(crate) mod context;
 mod direct;
+mod given_database;
 mod info;
 mod init;
 mod migrate;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::cli::migrate::MigrateSqliteToPostgres;
-use crate::database::url::GivenUrl;
+use crate::command::given_database::{given_urls, lacking};
 use crate::format::shell_word;
-use crate::settings::{SettingSource, Settings};
+use crate::settings::Settings;
 use crate::transfer::job::load::{Toast, Verification};
 use crate::transfer::value::policy::Choice;
 
@@ -29,13 +29,13 @@ impl NextCommand {
         source: &str,
         choices: impl Iterator<Item = Choice>,
     ) -> Self {
-        let target = given_target(settings);
+        let urls = given_urls(settings);
         let mut words =
             ["tarsy-db", "migrate-sqlite-to-postgres", "--from", &shell_word(source)].map(str::to_owned).to_vec();
         let switches = [(arguments.append, "--append"), (arguments.accept_damage, "--accept-damage")];
         words.extend(switches.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag.to_owned()));
         let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), shell_word(value)]);
-        if let Some((flag, url)) = &target {
+        for (flag, url) in &urls {
             add(flag, &url.text);
         }
         if let Some(path) = &settings.config {
@@ -57,23 +57,8 @@ impl NextCommand {
             add("--on", &choice.to_string());
         }
         add("--report", &arguments.report.as_ref().map_or("report.json".into(), |path| path.display().to_string()));
-        Self { text: words.join(" "), lacks: target.map_or_else(Vec::new, |(_, url)| lacks(&url)) }
+        Self { text: words.join(" "), lacks: lacking(&urls) }
     }
-}
-
-/// The flag that names the target, and its URL. A target that the environment or a file names is still named there.
-fn given_target(settings: &Settings) -> Option<(&'static str, GivenUrl)> {
-    match settings.database.source {
-        SettingSource::Flag(flag) => Some((flag, settings.database.value.given()?)),
-        _ => None,
-    }
-}
-
-fn lacks(url: &GivenUrl) -> Vec<String> {
-    let password = "the command lacks the password: set PGPASSWORD or use a password file";
-    let key_password = "the command lacks the password of the key: add the parameter `sslpassword` to its URL";
-    let lines = [(url.lacks_password, password), (url.lacks_key_password, key_password)];
-    lines.into_iter().filter(|(is_lacking, _)| *is_lacking).map(|(_, line)| line.to_owned()).collect()
 }
 
 /// The name of a value on the command line.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::next_command::NextCommand;
 use super::summary::{FreedSummary, PruneSummary, RemovedSummary};
 use crate::command::retention::Retention;
 use crate::format::{counted, duration, number, percentage, size};
@@ -44,6 +45,7 @@ impl PruneSummary {
         blocks.extend(self.retention_blocks());
         blocks.extend(self.no_events_block());
         blocks.extend(self.kept_blocks());
+        blocks.extend(self.lacking_blocks(&blocks));
         blocks
     }
 
@@ -96,7 +98,7 @@ impl PruneSummary {
             blocks.push(Block::Table { title: "rows that would be removed", header, rows });
         }
         if !plan.is_interrupted && !plan.is_exact() {
-            let next = &self.dry_run_command;
+            let next = &self.dry_run_command.text;
             blocks.push(Block::Line(format!(
                 "~ is an estimate from about 1,000 of the sessions; `{next} --exact` counts every row"
             )));
@@ -105,7 +107,15 @@ impl PruneSummary {
         blocks.extend(self.in_the_way.iter().map(|obstacle| Block::Line(obstacle.line())));
         blocks.extend(self.no_events_block());
         blocks.extend(self.kept_blocks());
+        blocks.extend(self.lacking_blocks(&blocks));
         blocks
+    }
+
+    /// What is left out of the command that the blocks recommend, and how to give it.
+    fn lacking_blocks(&self, blocks: &[Block]) -> Vec<Block> {
+        let NextCommand { text, lacks } = &self.dry_run_command;
+        let is_recommended = blocks.iter().any(|block| matches!(block, Block::Line(line) if line.contains(text)));
+        lacks.iter().filter(|_| is_recommended).cloned().map(Block::Line).collect()
     }
 
     /// The first old sessions that are kept, and how many there are.
@@ -127,7 +137,7 @@ impl PruneSummary {
         if kept_counts.total() > kept.len() as u64 {
             let reasons = kept_counts.by_reason().map(|(reason, sessions)| format!("{} {reason}", number(sessions)));
             let (total, reasons) = (number(kept_counts.total()), reasons.collect::<Vec<_>>().join("; "));
-            let next = &self.dry_run_command;
+            let next = &self.dry_run_command.text;
             blocks.push(Block::Line(format!(
                 "these are the first of {total} that are kept: {reasons}; `{next} --kept-file FILE` writes all of them to a file"
             )));
@@ -144,7 +154,7 @@ impl PruneSummary {
                     "sessions from before the cutoff that were kept, because they are open, in use, or needed by other \
                      sessions: {}; `{}` lists them",
                     number(kept),
-                    self.dry_run_command
+                    self.dry_run_command.text
                 )
             }
             (None, remaining) => {
@@ -202,7 +212,7 @@ impl PruneSummary {
                     "these counts are not certain: the connection was lost, and the database could not be reached again"
                 }
             };
-            blocks.push(Block::Line(format!("{what}; `{}` shows what is left", self.dry_run_command)));
+            blocks.push(Block::Line(format!("{what}; `{}` shows what is left", self.dry_run_command.text)));
         }
         blocks.extend(self.retention_blocks());
         blocks.extend(self.remaining_block(removed, plan));
@@ -214,6 +224,7 @@ impl PruneSummary {
             let header = vec!["session", "reason"];
             blocks.push(Block::Table { title: "could not be removed", header, rows: rows.collect() });
         }
+        blocks.extend(self.lacking_blocks(&blocks));
         blocks
     }
 }

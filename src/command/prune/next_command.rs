@@ -6,15 +6,22 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::cli::parser::Age;
 use crate::cli::prune::Prune;
-use crate::database::url::DatabaseUrl;
+use crate::command::given_database::{given_urls, lacking};
 use crate::format::shell_word;
-use crate::settings::{SettingSource, Settings};
+use crate::settings::Settings;
 
 /// The share of `--max-share` if it is not given.
 const USUAL_SHARE: f64 = 0.5;
 
+/// A command to paste.
+pub(super) struct NextCommand {
+    pub(super) text: String,
+    /// What was left out of it because it is secret, and how to give it.
+    pub(super) lacks: Vec<String>,
+}
+
 /// `tarsy-db prune --dry-run --older-than 30d`.
-pub(crate) fn dry_run(arguments: &Prune, settings: &Settings) -> String {
+pub(super) fn dry_run(arguments: &Prune, settings: &Settings) -> NextCommand {
     let mut words = ["tarsy-db", "prune", "--dry-run"].map(str::to_owned).to_vec();
     let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), shell_word(&value)]);
     if let Some(Age::Positive(age)) = &arguments.older_than {
@@ -37,19 +44,14 @@ pub(crate) fn dry_run(arguments: &Prune, settings: &Settings) -> String {
     if let Some(path) = &settings.config {
         add("--config", path.display().to_string());
     }
-    let database = settings.pooled.as_ref().unwrap_or(&settings.database);
-    if matches!(database.source, SettingSource::Flag(_)) {
-        add("--database-url", shown_url(&database.value));
+    let urls = given_urls(settings);
+    for (flag, url) in &urls {
+        add(flag, url.text.clone());
     }
     let Prune { events, orphans, include_active, .. } = *arguments;
     let switches = [(events, "--events"), (orphans, "--orphans"), (include_active, "--include-active")];
     words.extend(switches.into_iter().filter(|(is_given, _)| *is_given).map(|(_, flag)| flag.to_owned()));
-    words.join(" ")
-}
-
-/// The URL of a file. That of a server may hold a password.
-fn shown_url(url: &DatabaseUrl) -> String {
-    url.sqlite_path().map_or("URL".to_owned(), |path| format!("sqlite:///{}", path.display()))
+    NextCommand { text: words.join(" "), lacks: lacking(&urls) }
 }
 
 /// The largest unit that gives a whole number.
@@ -66,7 +68,38 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::database::url::Secret;
+    use crate::settings::{Environment, Flags};
+
+    /// The command after one with these flags.
+    fn command(flags: &[&str], given: &Flags) -> NextCommand {
+        let cli = Cli::try_parse_from(["tarsy-db", "prune"].iter().chain(flags)).expect("the flags go together");
+        let Command::Prune(arguments) = cli.command else { panic!("another command") };
+        let variables = [("DATABASE_URL".to_owned(), "postgresql://u:hunter2@environment/d".into())];
+        let settings = Settings::load(given, &Environment::from_iter(variables)).expect("sound settings");
+        let needs_session = given.needs_session;
+        dry_run(&arguments, &if needs_session { settings.for_a_session() } else { settings })
+    }
+
+    #[test]
+    fn a_database_of_the_command_line_is_repeated_without_its_password() {
+        let plain = command(&["--yes", "--older-than", "30d"], &Flags::default());
+        assert_eq!(plain.text, "tarsy-db prune --dry-run --older-than 30d");
+        assert_eq!(plain.lacks, [""; 0]);
+        let url = Some(Secret::new("postgresql://u:hunter2@h/d?sslmode=disable"));
+        for (flag, given) in [
+            ("--database-url", Flags { database_url: url.clone(), ..Flags::default() }),
+            ("--direct-url", Flags { direct_url: url.clone(), needs_session: true, ..Flags::default() }),
+        ] {
+            let NextCommand { text, lacks } = command(&["--yes"], &given);
+            assert_eq!(text, format!("tarsy-db prune --dry-run {flag} 'postgresql://u@h/d?sslmode=disable'"));
+            assert_eq!(lacks, ["the command lacks the password: set PGPASSWORD or use a password file"]);
+        }
+    }
 
     #[test]
     fn an_age_has_one_unit() {

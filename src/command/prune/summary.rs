@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::next_command::NextCommand;
 use super::obstacle::Obstacle;
 use super::outcome::{FailedSession, RemovalOutcome, Stop};
 use super::request::cutoff;
@@ -31,7 +32,7 @@ pub(crate) struct PruneSummary {
     dry_run: bool,
     /// The dry run that the report recommends.
     #[serde(skip)]
-    pub(super) dry_run_command: String,
+    pub(super) dry_run_command: NextCommand,
     /// Why nothing was done.
     pub(crate) skipped: Option<&'static str>,
     /// `None` if another `prune` is running.
@@ -121,7 +122,7 @@ impl PruneSummary {
         policy: &RetentionPolicy,
         events: Option<&EventPolicy>,
         dry_run: bool,
-        dry_run_command: String,
+        dry_run_command: NextCommand,
     ) -> Self {
         Self {
             database: database.to_string(),

@@ -236,7 +236,7 @@ fn what_cannot_be_counted_in_half_the_time_is_left_out_of_the_plan_and_sessions_
     let other = Held::begin(&database, "LOCK TABLE chat_user_messages");
     let limited =
         ["--max-share", "100%", "--now", NOW, "--older-than", "90d", "--yes", "--orphans", "--max-duration", "6s"];
-    let mut run = Running::start(&database, &[&["prune"], &limited[..]].concat());
+    let mut run = Running::start(&database, &[&["--database-url", database.url(), "prune"], &limited[..]].concat());
     run.says("the rows were not counted, because `--max-duration` leaves no time to count");
     run.says("orphans are left to a run with more time, because `--max-duration` leaves no time to count");
     other.close();
@@ -245,5 +245,10 @@ fn what_cannot_be_counted_in_half_the_time_is_left_out_of_the_plan_and_sessions_
     let kept = "sessions from before the cutoff that were kept, because they are open, in use, or needed by other \
                 sessions: 1; `tarsy-db prune --dry-run --older-than 90d --now ";
     assert!(shown.contains(kept), "{shown}");
+    // The command names the server without its password.
+    let (login, place) = database.url().rsplit_once('@').expect("the URL names a user");
+    let (user, password) = login.rsplit_once(':').expect("the URL has a password");
+    assert!(shown.contains(&format!("--database-url {user}@{place}")) && !shown.contains(password), "{shown}");
+    assert!(shown.contains("the command lacks the password: set PGPASSWORD or use a password file"), "{shown}");
     assert_eq!(session_ids(&database), ["open"]);
 }
