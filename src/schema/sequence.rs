@@ -31,8 +31,9 @@ pub(crate) struct Sequence {
     pub column: String,
     /// The largest number in the column.
     pub largest: Option<i64>,
-    /// The next number of the sequence; `None` if the role may not read it, or it was replaced.
-    pub next: Option<i64>,
+    /// The next number of the sequence, which may be beyond the largest one of 64 bits; `None` if the role may not read the
+    /// sequence, or it was replaced.
+    pub next: Option<i128>,
     /// The largest number that the sequence gives and the column can hold.
     pub largest_possible: i64,
 }
@@ -43,21 +44,20 @@ impl Sequence {
     pub(crate) fn fault(&self) -> Option<String> {
         let (largest, next) = (self.largest?, self.next?);
         let Self { name, table, column, .. } = self;
-        (next <= largest)
+        (next <= largest.into())
             .then(|| format!("the next value of `{name}` is {next}, but `{table}.{column}` goes up to {largest}"))
     }
 
     /// Whether no number is left: the next insert fails.
     #[must_use]
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.next.is_some_and(|next| next > self.largest_possible)
+        self.next.is_some_and(|next| next > self.largest_possible.into())
     }
 
     /// Whether nine tenths of the numbers or more are used, but not all.
     #[must_use]
     pub(crate) fn is_nearly_exhausted(&self) -> bool {
-        !self.is_exhausted()
-            && self.next.is_some_and(|next| is_nearly_full(next.saturating_sub(1), self.largest_possible))
+        !self.is_exhausted() && self.next.is_some_and(|next| is_nearly_full(next - 1, self.largest_possible))
     }
 
     /// Locks the sequence and its table before they are read, as [`visible::hold`]. False if one was replaced.
@@ -78,13 +78,12 @@ impl Sequence {
     async fn read_numbers(&mut self, connection: &Transaction, increment: i64) -> Result<(), DbErr> {
         let Self { place, table_place, column, .. } = self;
         let largest = format!("SELECT max({})::bigint AS largest FROM {table_place}", quoted(column));
-        // Beside the largest number of 64 bits there is no next one.
-        let next = format!(
-            "SELECT CASE WHEN is_called THEN least(last_value::numeric + {increment}, 9223372036854775807)::bigint
-                    ELSE last_value END AS next FROM {place}"
-        );
+        let next =
+            format!("SELECT last_value, CASE WHEN is_called THEN {increment} ELSE 0 END::bigint AS step FROM {place}");
         self.largest = row(connection, &largest).await?.try_get("", "largest")?;
-        self.next = Some(row(connection, &next).await?.try_get("", "next")?);
+        let read = row(connection, &next).await?;
+        let [last, step] = ["last_value", "step"].map(|name| read.try_get::<i64>("", name));
+        self.next = Some(i128::from(last?) + i128::from(step?));
         Ok(())
     }
 
@@ -109,8 +108,8 @@ impl Sequence {
 
 /// Whether a number is at least nine tenths of the largest possible one.
 #[must_use]
-pub(crate) fn is_nearly_full(number: i64, largest_possible: i64) -> bool {
-    number >= largest_possible / 10 * 9
+pub(crate) fn is_nearly_full(number: impl Into<i128>, largest_possible: i64) -> bool {
+    number.into() >= (largest_possible / 10 * 9).into()
 }
 
 /// Reads the sequences of all visible tables, also of those that are not TARSy's.

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::finding::Finding;
 use super::mode::Depth;
 use crate::database::connection::row;
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::exit_code::ExitCode;
@@ -85,11 +86,16 @@ fn almost_without(sequence: &Sequence) -> String {
 
 /// TARSy's only sequence is that of its events, which its backend keeps for a day. Every other table has rows to keep.
 fn remedy(sequence: &Sequence) -> &'static str {
+    const TYPES: [i64; 2] = [i16::MAX as i64, i32::MAX as i64];
     match (sequence.is_tarsys, sequence.table.as_str(), sequence.column.as_str()) {
         (true, "events", "id") => {
             "stop the backend and run `TRUNCATE events RESTART IDENTITY`, which removes the last events"
         }
-        _ => "widen the column and the sequence to bigint",
+        _ if TYPES.contains(&sequence.largest_possible) => "widen the column and the sequence to bigint",
+        _ if sequence.largest_possible == i64::MAX => {
+            "let it begin again at a number that is free, with `ALTER SEQUENCE ... RESTART WITH ...`"
+        }
+        _ => "raise the limit of the sequence, with `ALTER SEQUENCE ... NO MAXVALUE`",
     }
 }
 
@@ -106,7 +112,13 @@ pub(super) async fn integers(connection: &Transaction, found: &Schema, depth: De
         };
         Ok::<_, DbErr>((values, long_stages(connection, found, now).await?))
     };
-    Finding::of(NAME, read.await, |(values, stages)| judged_integers(NAME, values.as_deref(), stages))
+    match read.await.map_err(DatabaseCause::from) {
+        // That another session works with a table is no fault of its values.
+        Err(cause) if cause.class == ErrorClass::Busy => {
+            Finding::skipped(NAME, format!("another session has locked a table: {cause}")).because("locked")
+        }
+        read => Finding::of(NAME, read, |(values, stages)| judged_integers(NAME, values.as_deref(), stages)),
+    }
 }
 
 /// `values` is `None` if the columns were not read.
@@ -198,7 +210,7 @@ fn long_stages_line(stages: u64) -> String {
 mod tests {
     use super::*;
 
-    fn sequence(next: Option<i64>) -> Sequence {
+    fn sequence(next: Option<i128>) -> Sequence {
         Sequence {
             name: "events_id_seq".to_owned(),
             number: 1,
@@ -227,12 +239,14 @@ mod tests {
         let of = |table: &str, column: &str| Sequence {
             table: table.to_owned(),
             column: column.to_owned(),
-            ..sequence(Some(LARGEST_INTEGER + 1))
+            ..sequence(Some(i128::from(LARGEST_INTEGER) + 1))
         };
         assert!(remedy(&of("events", "id")).contains("TRUNCATE events"));
         for (table, column) in [("llm_interactions", "seq"), ("events", "other"), ("alert_sessions", "id")] {
             assert_eq!(remedy(&of(table, column)), "widen the column and the sequence to bigint");
         }
+        let of_limit = |largest_possible| remedy(&Sequence { largest_possible, ..of("llm_interactions", "seq") });
+        assert!(of_limit(1000).contains("NO MAXVALUE") && of_limit(i64::MAX).contains("RESTART WITH"));
     }
 
     #[test]
@@ -240,8 +254,8 @@ mod tests {
         let judged = |next| judged("sequences", &[sequence(Some(next))]);
         assert_eq!(judged(1_932_735_276).status, Status::Ok);
         assert_eq!(judged(1_932_735_277).status, Status::Warning);
-        assert_eq!(judged(LARGEST_INTEGER).status, Status::Warning, "one is left");
-        let exhausted = judged(LARGEST_INTEGER + 1);
+        assert_eq!(judged(LARGEST_INTEGER.into()).status, Status::Warning, "one is left");
+        let exhausted = judged(i128::from(LARGEST_INTEGER) + 1);
         assert_eq!((exhausted.status, exhausted.exit_code), (Status::Failed, ExitCode::Drift));
         assert!(
             exhausted.detail.0[0].starts_with("`events_id_seq` has no number left after 2147483647"),

@@ -7,6 +7,7 @@ use crate::support::birth::{self, Born};
 use crate::support::cases::each;
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{DAY_US, NOW_US, contents, insert_session, now_us};
+use crate::support::process::Held;
 use crate::support::server;
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
@@ -360,8 +361,18 @@ fn a_sequence_that_runs_out_is_warned_of_and_then_fails() {
     finds(&database, 4, "sequences", "failed", "widen the column and the sequence to bigint");
     database.execute("ALTER SEQUENCE mine_id_seq AS bigint");
     finds(&database, 0, "sequences", "ok", "2 sequences ahead of the data");
-    database.execute("SELECT setval('mine_id_seq', 9223372036854775807)");
+    database.execute("SELECT setval('mine_id_seq', 9223372036854775806)");
     finds(&database, 0, "sequences", "warning", "the largest possible one is 9223372036854775807");
+    database.execute("SELECT nextval('mine_id_seq')");
+    finds(&database, 4, "sequences", "failed", "`mine_id_seq` has no number left after 9223372036854775807");
+    finds(&database, 4, "sequences", "failed", "RESTART WITH");
+    let next = check(&database, &[]).expect(4).json();
+    let of_sequences = next["checks"].as_array().expect("checks").iter().find(|check| check["name"] == "sequences");
+    let figures = of_sequences.map(|check| check["data"]["sequences"].to_string()).unwrap_or_default();
+    assert!(figures.contains("9223372036854775808"), "{figures}");
+    database.execute("ALTER SEQUENCE mine_id_seq MAXVALUE 700 RESTART WITH 700; SELECT nextval('mine_id_seq')");
+    finds(&database, 4, "sequences", "failed", "`mine_id_seq` has no number left after 700");
+    finds(&database, 4, "sequences", "failed", "NO MAXVALUE");
 }
 
 #[apply(test)]
@@ -382,4 +393,13 @@ fn values_of_32_bits_that_run_out_are_warned_of() {
     finds(&database, 0, "integers", "ok", "");
     began(23);
     finds(&database, 0, "integers", "note", "stages without an end that began more than 22 days ago: 1; ");
+}
+
+#[apply(test)]
+fn the_integers_of_a_locked_table_are_not_checked() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let holder = Held::begin(&database, "LOCK TABLE mcp_communications IN ACCESS EXCLUSIVE MODE");
+    let checked = check(&database, &["--deep"]);
+    is_found(&checked, "integers", "skipped", "another session has locked a table");
+    holder.close();
 }
