@@ -75,6 +75,16 @@ impl TablePlan {
         self.columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
     }
 
+    /// The same table with its primary key and only those of the other columns that are needed.
+    #[must_use]
+    pub(crate) fn with_columns(&self, is_needed: impl Fn(&str) -> bool) -> Self {
+        let keys: Vec<_> = self.key_names().collect();
+        let is_kept = |column: &&ColumnPlan| keys.contains(&column.name.as_str()) || is_needed(&column.name);
+        let columns: Vec<_> = self.columns.iter().filter(is_kept).cloned().collect();
+        let position = |key: &&str| columns.iter().position(|column| column.name == **key);
+        Self { primary_key: keys.iter().filter_map(position).collect(), columns, ..self.clone() }
+    }
+
     /// The columns of the primary key.
     pub fn key_names(&self) -> impl Iterator<Item = &str> {
         self.primary_key.iter().map(|index| self.columns[*index].name.as_str())

@@ -83,7 +83,12 @@ impl Run<'_> {
                     tracing::info!("appending {rows} with about {size} of values from {} to {to}", self.source.url);
                 }
                 // Rows that are only counted meet none of the target's indexes.
-                AppendMode::Count => self.ask(&target, &mut prepared, watch).await?,
+                AppendMode::Count => {
+                    self.ask(&target, &mut prepared, watch).await?;
+                    if !self.has_hazards() {
+                        self.ask_own_indexes(&target, &mut prepared, watch, Operation::Append).await?;
+                    }
+                }
             }
             let Prepared { plan, source, amounts, orphans, target_schema, .. } = &mut prepared;
             let on_commit = Box::new(|loads: &[TableLoad]| {

@@ -52,7 +52,10 @@ impl Run<'_> {
         let amounts = source.estimate(&tables).await?;
         let orphans = Arc::new(source.decide(&tables, &self.policies, self.now.timestamp_micros()).await?);
         let reads = self.scan(&mut source, &tables, &amounts, &orphans, Parents::InSource).await?;
-        self.undecided.replace(source.undecided(&tables, &self.policies, &orphans).await?);
+        let mut undecided = source.undecided(&tables, &self.policies, &orphans).await?;
+        // What another question counts is shown there.
+        undecided.retain(|question| question.count > 0);
+        self.undecided.replace(undecided);
         for warning in source.finish().await?.warnings() {
             tracing::warn!("{warning}");
         }

@@ -29,6 +29,9 @@ impl Run<'_> {
             let Prepared { plan, source, amounts, orphans, .. } = &mut prepared;
             let reads = watch.elsewhere(self.scan(source, &plan.tables, amounts, orphans, Parents::InSource)).await?;
             self.ask(&target, &mut prepared, watch).await?;
+            if !self.has_hazards() {
+                self.ask_own_indexes(&target, &mut prepared, watch, Operation::Move).await?;
+            }
             for warning in watch.elsewhere(prepared.source.finish()).await?.warnings() {
                 tracing::warn!("{warning}");
             }

@@ -173,6 +173,19 @@ impl Run<'_> {
         self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(()))).ask(target, source, &questions).await
     }
 
+    /// Asks the target whether the indexes of an operator take the rows.
+    pub(crate) async fn ask_own_indexes(
+        &self,
+        target: &Connection,
+        prepared: &mut Prepared,
+        watch: &Watch<'_>,
+        operation: Operation,
+    ) -> Result<(), TransferError> {
+        let Prepared { plan, source, amounts, orphans, .. } = prepared;
+        let load = self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(())));
+        load.ask_own_indexes(target, source, operation).await
+    }
+
     /// After a lock timeout, names the session that holds the lock.
     pub(crate) async fn with_holder<T>(
         &self,

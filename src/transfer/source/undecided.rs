@@ -28,7 +28,7 @@ pub(crate) struct Undecided {
     pub(crate) columns: Vec<String>,
     /// The class, for `--on`.
     pub(crate) class: Class,
-    /// The number of rows.
+    /// The number of rows, without those that another question about the same value counts.
     pub(crate) count: u64,
     /// The primary key of the first.
     pub(crate) example: String,
@@ -66,17 +66,23 @@ impl Undecided {
         let mut statement = search.connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
+            let mut counted: Vec<Vec<String>> = Vec::new();
             for (index, question) in found.iter_mut().enumerate() {
-                if row.get(keys + 1 + index)? {
-                    if question.count == 0 {
-                        question.example = AnyRow::Stored(row).shown_key(0..keys);
-                    }
-                    question.count += 1;
-                    question.rows.extend(row.get_ref(keys)?.as_i64());
+                if !row.get(keys + 1 + index)? {
+                    continue;
                 }
+                question.rows.extend(row.get_ref(keys)?.as_i64());
+                if counted.iter().any(|columns| question.includes(columns)) {
+                    continue;
+                }
+                if question.count == 0 {
+                    question.example = AnyRow::Stored(row).shown_key(0..keys);
+                }
+                question.count += 1;
+                counted.push(question.columns.clone());
             }
         }
-        found.retain(|question| question.count > 0);
+        found.retain(|question| question.count > 0 || !question.rows.is_empty());
         for question in &mut found {
             question.id = id.clone().unwrap_or_default();
         }
@@ -101,6 +107,11 @@ impl Undecided {
             rows: Vec::new(),
             id: id.clone(),
         }
+    }
+
+    /// Whether it is also about the value of these columns, because several indexes have it.
+    pub(crate) fn includes(&self, columns: &[String]) -> bool {
+        self.reason == Reason::IndexEntry && columns.iter().all(|column| self.columns.contains(column))
     }
 
     /// The condition that a row may be rejected.
@@ -130,8 +141,11 @@ impl Undecided {
 /// What to ask about the rows of a table, without what a policy changes.
 fn questions(table: &TablePlan, policies: &Policies) -> Vec<Undecided> {
     let entries = table.b_trees.iter().filter(|_| policies.of(Class::IndexEntry) == Policy::Fail);
-    let entries = entries.map(|columns| Undecided::new(table, columns.clone(), Reason::IndexEntry));
+    let mut entries: Vec<_> =
+        entries.map(|columns| Undecided::new(table, columns.clone(), Reason::IndexEntry)).collect();
+    // Of several indexes with a value the one with the fewest columns counts it.
+    entries.sort_by_key(|question| question.columns.len());
     let documents = table.columns.iter().filter(|column| column.target == ColumnType::Jsonb);
     let documents = documents.map(|column| Undecided::new(table, vec![column.name.clone()], Reason::TooLarge));
-    entries.chain(documents).collect()
+    entries.into_iter().chain(documents).collect()
 }

@@ -12,6 +12,7 @@
 //! | [`parents`] | which missing rows of the source the target has |
 //! | [`copy`] | copies one table from the reading thread to the server |
 //! | [`indexes`] | drops indexes and keys for the load and recreates them |
+//! | [`own_indexes`] | the indexes of an operator that may reject rows |
 //! | [`operation`] | move or append |
 //! | [`obstacle`] | a problem on the target, as data |
 //! | [`session`] | statements on the only connection |
@@ -26,6 +27,7 @@ pub(crate) mod error;
 pub(crate) mod indexes;
 pub(crate) mod obstacle;
 pub(crate) mod operation;
+pub(crate) mod own_indexes;
 pub(crate) mod parents;
 pub(crate) mod preflight;
 pub(crate) mod preflight_checks;

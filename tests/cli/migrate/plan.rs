@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, full_history, insert_many, insert_session};
 use crate::support::migration::{arguments, migrate, one_session_and_target, picture, source_and_target};
+use crate::support::role::give_tables_to;
 use crate::support::server::closed_port;
 use crate::support::sqlite_file::files;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, test};
+use crate::support::{Database, Outcome, Role, Schema, apply, bare_tarsy_db, test};
 
 fn rehearse(source: &Database, target: &Database) -> Outcome {
     Outcome::of(migrate(source, target).arg("--dry-run"))
@@ -207,6 +208,104 @@ fn a_dry_run_asks_the_target_which_long_values_it_takes() {
     source.execute("UPDATE alert_sessions SET agent_type = 'k'");
     Outcome::of(&mut migrate(&source, &target)).expect(0);
     assert_eq!(target.number("SELECT max(length(alert_type))::bigint FROM alert_sessions"), 3000);
+}
+
+/// An index of an operator by its name, and what its statement says after that.
+const OWN_INDEXES: &[(&str, &str)] = &[
+    ("expression", "INDEX expression ON alert_sessions ((alert_data::text))"),
+    ("including", "INDEX including ON alert_sessions (started_at_us) INCLUDE (error_message)"),
+    ("partial", "INDEX partial ON alert_sessions (session_id) WHERE alert_type::int > 0"),
+    ("words", "INDEX words ON alert_sessions USING gin (string_to_array(error_message, ' '))"),
+    ("several", "UNIQUE INDEX several ON alert_sessions (agent_type) WHERE status = 'completed'"),
+    ("lower", "UNIQUE INDEX lower ON alert_sessions (lower(agent_type))"),
+    ("nulls", "UNIQUE INDEX nulls ON alert_sessions (current_stage_id) NULLS NOT DISTINCT"),
+];
+
+#[apply(test)]
+fn a_dry_run_asks_the_indexes_of_an_operator_and_ends_as_the_move_does() {
+    let (source, target) = source_and_target();
+    for session in ["one", "two"] {
+        insert_session(&source, session, "completed", Some(NOW_US));
+    }
+    source.execute(
+        "UPDATE alert_sessions SET alert_data = json_quote(hex(randomblob(6000))), error_message = hex(randomblob(6000)),
+             alert_type = 'PodCrash', current_stage_id = NULL",
+    );
+    let sound = [
+        "INDEX numbers ON alert_sessions ((started_at_us / 1000)) WHERE status <> 'x'",
+        "INDEX documents ON llm_interactions USING gin (conversation)",
+        "INDEX equal ON alert_sessions USING hash (error_message)",
+    ];
+    target.create_schema(Schema::Baseline);
+    for index in sound {
+        target.execute(&format!("CREATE {index}"));
+    }
+    let before = picture(&target);
+    each(OWN_INDEXES, |(name, definition)| {
+        target.execute(&format!("CREATE {definition}"));
+        let refused = [rehearse(&source, &target), Outcome::of(&mut migrate(&source, &target))];
+        let errors = refused.map(|refused| {
+            let error = refused.json()["error"].clone();
+            (refused.code, error["message"].clone())
+        });
+        assert_eq!(errors[0], errors[1], "{name}");
+        assert!(errors[0].0 != Some(0) && errors[0].1.to_string().contains(name), "{:?}", errors[0]);
+        target.execute(&format!("DROP INDEX {name}"));
+    });
+    rehearse(&source, &target).expect(0);
+    assert_eq!(picture(&target), before);
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+
+    // Beside rows of the target.
+    let filled = target.another().with_schema(Schema::Baseline);
+    insert_session(&filled, "theirs", "completed", Some(NOW_US));
+    filled.execute("CREATE INDEX expression ON alert_sessions ((alert_data::text))");
+    let rehearsed = Outcome::of(migrate(&source, &filled).args(["--append", "--dry-run"]));
+    assert!(rehearsed.code != Some(0), "{}", rehearsed.stdout);
+    assert_eq!(rehearsed.code, Outcome::of(migrate(&source, &filled).arg("--append")).code);
+}
+
+#[apply(test)]
+fn a_dry_run_runs_the_function_of_an_index_as_the_owner_of_its_table() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    target.create_schema(Schema::Baseline);
+    target.execute(
+        "CREATE FUNCTION planted(value varchar) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+             IF current_setting('is_superuser') = 'on' THEN RAISE 'it runs as a superuser'; END IF; RETURN value; END $$;
+         CREATE INDEX planted ON alert_sessions (planted(agent_type))",
+    );
+    rehearse(&source, &target).expect(65).tells(&["refused to recreate index `planted`", "it runs as a superuser"]);
+    let owner = Role::new(&target);
+    target.execute(&format!("GRANT USAGE, CREATE ON SCHEMA public TO {}", owner.name));
+    give_tables_to(&target, &owner.name);
+    rehearse(&source, &target).expect(0);
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+}
+
+#[apply(test)]
+fn an_index_that_only_the_move_can_ask_about_is_named() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    target.create_schema(Schema::Baseline);
+    target.execute("ALTER TABLE alert_sessions ADD mine text; CREATE INDEX mine ON alert_sessions (lower(mine))");
+    let warned = rehearse(&source, &target).expect(0);
+    warned.tells(&["the index `mine` of alert_sessions may reject rows; only the migration shows it"]);
+}
+
+#[apply(test)]
+fn a_value_in_two_indexes_is_counted_once() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    // `status` has an index of its own, and one with `started_at_us`.
+    source.execute("UPDATE alert_sessions SET status = hex(randomblob(6000))");
+    let undecided = check(&source, &["--output", "json"]).json()["undecided"].clone();
+    let expected = json!([{
+        "table": "alert_sessions", "columns": ["status"], "class": "index-entry", "count": 1, "example": "one",
+    }]);
+    assert_eq!(undecided, expected);
+    let refused = rehearse(&source, &target).expect(65).json();
+    assert_eq!(refused["error"]["details"].as_array().map(Vec::len), Some(1), "{refused:#}");
 }
 
 /// An array of more than 2^24 items would be too large for the server.
