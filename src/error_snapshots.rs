@@ -173,6 +173,12 @@ fn every_error_of_the_settings() {
         }],
         DirectFile => [SettingsError::DirectFile { source_name: text("DIRECT_DATABASE_URL") }],
         NotUtf8 => [SettingsError::NotUtf8 { name: text("DATABASE_URL") }],
+        Revision => [SettingsError::Revision {
+            name: "TARSY_DB_SCHEMA",
+            source_name: text("/etc/tarsy-db.toml"),
+            value: text("haed"),
+            problem: text("expected `head`, `baseline` or a revision; the nearest is `head`"),
+        }],
         NotAValue => [SettingsError::NotAValue {
             path: text("tarsy-db.toml"),
             key: text("history.enabled"),

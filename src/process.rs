@@ -89,16 +89,16 @@ pub fn main() -> std::process::ExitCode {
 /// Parses the command line. Prints help and version to standard output, and a usage error to standard error.
 fn parse(plain: bool) -> Result<Cli, ExitCode> {
     let choice = if plain { ColorChoice::Never } else { ColorChoice::Auto };
-    parse_words(choice, std::env::args_os()).map_err(|error| {
+    let words = with_joined_negatives(std::env::args_os());
+    parse_words(choice, &words).map_err(|error| {
         if !error.use_stderr() {
             // A closed standard output is no error of help and version.
             let _ = error.print();
             return ExitCode::Done;
         }
         // Once more with control characters escaped, because clap's message quotes the words.
-        let words = std::env::args_os().map(|word| visible::line(&word.to_string_lossy()).into_owned());
-        let words: Vec<String> = words.collect();
-        let error = parse_words(choice, words.iter().map(OsString::from)).err().unwrap_or(error);
+        let words: Vec<_> = words.iter().map(|word| visible::line(&word.to_string_lossy()).into_owned()).collect();
+        let error = parse_words(choice, &words).err().unwrap_or(error);
         let message = without_urls(&visible::lines(&error.render().to_string()), &words);
         let wants = |flag: &str, value: &str| {
             words.windows(2).any(|pair| pair == [flag, value] || pair[1] == format!("{flag}={value}"))
@@ -114,8 +114,32 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
     })
 }
 
-fn parse_words(choice: ColorChoice, words: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::command().color(choice).try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches))
+/// The words with `--timeout -5m` as `--timeout=-5m`, up to the command of `wait -- COMMAND`. clap would take a word that
+/// begins with a hyphen for a flag, and if it is told otherwise, the next flag for a value that was forgotten.
+fn with_joined_negatives(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let is_flag = |word: &OsString| matches!(word.as_encoded_bytes(), [b'-', b'-', first, ..] if *first != b'-');
+    let has_value = |word: &OsString| word.as_encoded_bytes().contains(&b'=');
+    let is_negative = |word: &OsString| matches!(word.as_encoded_bytes(), [b'-', digit, ..] if digit.is_ascii_digit());
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut is_over = false;
+    for word in words {
+        is_over |= word == "--";
+        match joined.last_mut() {
+            Some(last) if !is_over && is_negative(&word) && is_flag(last) && !has_value(last) => {
+                last.push("=");
+                last.push(&word);
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
+}
+
+fn parse_words(choice: ColorChoice, words: &[impl Into<OsString> + Clone]) -> Result<Cli, clap::Error> {
+    Cli::command()
+        .color(choice)
+        .try_get_matches_from(words.iter().cloned())
+        .and_then(|matches| Cli::from_arg_matches(&matches))
 }
 
 /// Replaces URLs in a usage error: a misplaced one may hold a password.
@@ -204,6 +228,21 @@ fn with_colored_labels(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_negative_number_is_the_value_of_the_flag_before_it() {
+        let joined = |words: &[&str]| with_joined_negatives(words.iter().map(OsString::from));
+        assert_eq!(joined(&["init", "--wait", "-5m", "--strict"]), ["init", "--wait=-5m", "--strict"]);
+        for words in [
+            ["init", "--wait", "--strict"],
+            ["init", "--wait", "-v"],
+            ["--wait", "5m", "-5m"],
+            ["--wait=5m", "-5m", "-1"],
+            ["--", "--wait", "-5m"],
+        ] {
+            assert_eq!(joined(&words), words);
+        }
+    }
 
     #[test]
     fn only_labels_are_coloured() {

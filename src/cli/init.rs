@@ -50,7 +50,7 @@ pub(crate) struct Init {
     pub(crate) wait: Option<Duration>,
 
     /// How long to wait for a lock that another session or program holds.
-    #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) lock_timeout: Duration,
 
     /// Fail with exit code 5 if the schema is newer than the revisions that this version knows.

@@ -85,7 +85,7 @@ pub(crate) struct MigrateSqliteToPostgres {
     pub(crate) toast: Toast,
 
     /// How long to wait for a lock that another session or program holds.
-    #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) lock_timeout: Duration,
 
     /// Leave out a table (`name`) or a column (`table.name`) of the source that the target lacks; may be repeated.

@@ -7,11 +7,12 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use clap::builder::{
     NonEmptyStringValueParser, OsStringValueParser, PossibleValue, StringValueParser, TypedValueParser,
 };
-use migration::{Revision, UnknownRevision};
+use migration::Revision;
 
 use crate::database::url::{self, Secret};
 use crate::format;
 use crate::history::tables::{ACTIVE_STATUSES, TERMINAL_STATUSES};
+use crate::schema::revision_name::known_revision;
 use crate::transfer::value::policy::Choice;
 
 /// Parses a value, and has others for the completions to offer; what is not among them is up to the parser.
@@ -120,8 +121,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             format!("`{unit}` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y")
         }
         humantime::DurationError::NumberOverflow => "the number is too large".to_owned(),
-        // The value was forgotten, and the next flag taken for it.
-        _ if text.starts_with("--") => format!("`{text}` is a flag: expected a duration before it, such as `30s`"),
         _ if text.trim_start().starts_with('-') => format!("`{text}` is negative: expected a duration, such as `30s`"),
         _ => "expected a duration, such as `30s`, `90d` or `90days`".to_owned(),
     })
@@ -163,23 +162,6 @@ fn with_zone(text: &str) -> Option<String> {
     whole.map(|text| format!("{text}Z"))
 }
 
-/// An unknown revision is answered with all of them and the nearest.
-fn known_revision(text: &str) -> Result<Revision, String> {
-    text.parse().map_err(|error: UnknownRevision| {
-        if error != UnknownRevision::Unmatched {
-            return error.to_string();
-        }
-        let names = ["head", "baseline"].into_iter().chain(Revision::all().map(Revision::id));
-        let scored = names
-            .map(|name| (strsim::jaro_winkler(&text.to_lowercase(), name), name))
-            .filter(|(score, _)| *score > 0.8);
-        let nearest = scored.max_by(|(one, _), (other, _)| one.total_cmp(other));
-        let nearest = nearest.map_or(String::new(), |(_, name)| format!("; the nearest is `{name}`"));
-        let all = Revision::all().map(|revision| format!("{} {}", revision.number(), revision.id()));
-        format!("{error}{nearest}; the revisions are {}", all.collect::<Vec<_>>().join(", "))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,15 +199,6 @@ mod tests {
         for wrong in ["", "yesterday", "2026-02-30", "2026-02"] {
             assert!(time(wrong).is_err_and(|message| message.contains("such as `2026-02-01`")), "{wrong}");
         }
-    }
-
-    #[test]
-    fn an_unknown_revision_is_answered_with_the_nearest_and_all() {
-        let message = |text: &str| known_revision(text).expect_err(text);
-        assert!(message("heed").contains("; the nearest is `head`; the revisions are 1 ae85467a75d2, 2 "));
-        assert!(message("ae85467a75d3").contains("the nearest is `ae85467a75d2`;"));
-        assert!(!message("24").contains("nearest"));
-        assert_eq!(message("a"), "`a` is the beginning of several revisions");
     }
 
     #[test]

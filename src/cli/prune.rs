@@ -27,16 +27,16 @@ pub(crate) struct Prune {
     /// later revision `prune` then refuses to remove sessions (exit code 78), because the backend may still keep them:
     /// TARSy keeps 90 days by design and 365 days in its releases since January 2026. With `--events` or `--orphans` it
     /// removes those and keeps all sessions.
-    #[arg(long, value_name = "DURATION", conflicts_with = "before", allow_hyphen_values = true, value_parser = age)]
+    #[arg(long, value_name = "DURATION", conflicts_with = "before", value_parser = age)]
     pub(crate) older_than: Option<Age>,
 
     /// Remove sessions that started before this date (midnight in UTC) or time, such as `2026-01-01` or
     /// `2026-01-01T00:00:00Z`.
-    #[arg(long, value_name = "DATE OR TIME", allow_hyphen_values = true, value_parser = time)]
+    #[arg(long, value_name = "DATE OR TIME", value_parser = time)]
     pub(crate) before: Option<DateTime<Utc>>,
 
     /// Use this time instead of the clock to compute ages, so that a run can be repeated.
-    #[arg(long, value_name = "DATE OR TIME", allow_hyphen_values = true, value_parser = time)]
+    #[arg(long, value_name = "DATE OR TIME", value_parser = time)]
     pub(crate) now: Option<DateTime<Utc>>,
 
     /// Remove only sessions with this status; may be repeated.
@@ -123,7 +123,7 @@ pub(crate) struct Prune {
     /// The default is 6ms on PostgreSQL while other sessions are active, and 60ms otherwise. On SQLite it is 12ms while
     /// another program writes, 80ms while none does, and 8s on a file in WAL mode that no other program has open; if
     /// another program opens it, the batch is rolled back. A batch always removes at least one session.
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) batch_time: Option<Duration>,
 
     /// Afterwards return free space to the operating system: `VACUUM (ANALYZE)` on PostgreSQL's tables, a vacuum of the
@@ -145,7 +145,7 @@ pub(crate) struct Prune {
     /// Stop after this long, once the current batch is done, at most 10s later [default: no limit].
     ///
     /// The exit code is still 0, unless `--fail-if-remaining` is given.
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) max_duration: Option<Duration>,
 
     /// How long to retry when the database cannot be reached, the connection is lost, or the database is busy or
@@ -153,7 +153,7 @@ pub(crate) struct Prune {
     ///
     /// The time starts at the first failure, which may be that of the first connection, and is reset by each batch that
     /// succeeds.
-    #[arg(long, value_name = "DURATION", default_value = "1m", allow_hyphen_values = true, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub(crate) retry_for: Duration,
 
     /// Fail with exit code 6 if sessions that started before the cutoff remain.

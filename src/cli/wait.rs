@@ -19,7 +19,7 @@ pub(crate) struct Wait {
     pub(crate) condition: WaitFor,
 
     /// Give up after this long, with exit code 124 [default: no limit but --max-attempts].
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
     /// Give up after this many attempts.
@@ -27,7 +27,7 @@ pub(crate) struct Wait {
     pub(crate) max_attempts: u32,
 
     /// The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long.
-    #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true, value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(crate) max_interval: Duration,
 
     /// Keep trying after failures that need an operator, such as a wrong password.

@@ -26,6 +26,7 @@
 //! | [`state_error`] | why a database is not a history that this version knows |
 //! | [`application`] | other applications, whose tables have the names of TARSy's |
 //! | [`visible`] | the relations to which unqualified names lead on PostgreSQL |
+//! | [`revision_name`] | the names of revisions, as an operator gives them |
 //! | [`definition`] | definitions without the schemas of their names |
 //! | [`model`] | tables, columns, indexes and keys, as data |
 //! | [`column_kind`] | column types in the names of both backends |
@@ -47,6 +48,7 @@ pub(crate) mod privilege;
 pub(crate) mod read;
 pub(crate) mod recorded;
 pub(crate) mod repair;
+pub(crate) mod revision_name;
 pub(crate) mod row_policy;
 pub(crate) mod sequence;
 pub(crate) mod state;

@@ -17,6 +17,17 @@ pub enum SettingsError {
         value: String,
         expected: &'static str,
     },
+    /// The value names no revision.
+    #[error("{} is `{value}`; {problem}", setting(name, source_name))]
+    Revision {
+        name: &'static str,
+        /// The source of the value.
+        source_name: String,
+        /// The value as given.
+        value: String,
+        /// What was expected, or why it is not clear which revision is meant.
+        problem: String,
+    },
     /// The value of a variable is not UTF-8.
     #[error("the environment variable `{name}` is not UTF-8")]
     NotUtf8 { name: String },

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use migration::Revision;
+
 use super::dotenv::Dotenv;
 use super::environment::{Environment, lookup};
 use super::error::SettingsError;
@@ -13,6 +15,7 @@ use super::setting::{Setting, SettingSource, is_blank, is_given};
 use crate::database::url::Secret;
 use crate::format;
 use crate::fs::secret_file;
+use crate::schema::revision_name::known_revision;
 
 /// The sources of the settings.
 pub(crate) struct Layers<'a> {
@@ -72,6 +75,24 @@ impl<'a> Layers<'a> {
         }
     }
 
+    fn given(&self, key: Key) -> Result<Option<Setting<String>>, SettingsError> {
+        match self.text(key)?.filter(|setting| !is_blank(setting)) {
+            Some(setting) => Ok(Some(setting)),
+            None => Ok(self.in_file(key.path)?.filter(|setting| !is_blank(setting))),
+        }
+    }
+
+    /// A revision; an unknown one is answered as that of a flag.
+    pub(crate) fn revision(&self, key: Key, default: Revision) -> Result<Setting<Revision>, SettingsError> {
+        let Some(Setting { value, source }) = self.given(key)? else { return Ok(Setting::default(default)) };
+        match known_revision(value.trim()) {
+            Ok(revision) => Ok(Setting { value: revision, source }),
+            Err(problem) => {
+                Err(SettingsError::Revision { name: key.environment, source_name: source.to_string(), value, problem })
+            }
+        }
+    }
+
     /// An empty value counts as not set.
     pub(crate) fn parsed<T: FromStr>(
         &self,
@@ -79,11 +100,7 @@ impl<'a> Layers<'a> {
         default: T,
         expected: &'static str,
     ) -> Result<Setting<T>, SettingsError> {
-        let given = match self.text(key)?.filter(|setting| !is_blank(setting)) {
-            Some(setting) => Some(setting),
-            None => self.in_file(key.path)?.filter(|setting| !is_blank(setting)),
-        };
-        let Some(Setting { value, source }) = given else { return Ok(Setting::default(default)) };
+        let Some(Setting { value, source }) = self.given(key)? else { return Ok(Setting::default(default)) };
         match value.trim().parse() {
             Ok(value) => Ok(Setting { value, source }),
             Err(_) => {

@@ -33,7 +33,7 @@ mod warnings;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use migration::{Revision, UnknownRevision};
+use migration::Revision;
 use serde_json::Value;
 
 pub use crate::settings::environment::Environment;
@@ -174,7 +174,7 @@ impl Settings {
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
             retention_days: layers.number(RETENTION_DAYS, DAYS_BY_DESIGN)?,
             event_retention_hours: layers.number(EVENT_RETENTION_HOURS, 24)?,
-            schema_target: layers.parsed(SCHEMA_TARGET, Revision::BASELINE, UnknownRevision::EXPECTED)?,
+            schema_target: layers.revision(SCHEMA_TARGET, Revision::BASELINE)?,
             pool: PoolSettings {
                 size: layers.number(POOL_SIZE, 5)?,
                 max_overflow: layers.limit(MAX_OVERFLOW, 10)?,

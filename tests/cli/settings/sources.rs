@@ -281,3 +281,19 @@ fn the_parts_in_the_environment_beat_a_url_in_the_file() {
         .env("DATABASE_HOST", "nosuchhost.invalid");
     assert_eq!(Outcome::of(&mut command).expect(69).json()["database"], "tarsy@nosuchhost.invalid:5432/tarsy");
 }
+
+#[apply(test)]
+fn an_unknown_revision_of_a_setting_is_answered_as_that_of_the_flag() {
+    let database = Database::sqlite().with_schema(Schema::Baseline);
+    let flag = Outcome::of(tarsy_db(&database).args(["init", "--to", "haed"])).expect(2).stderr;
+    let answer = flag.split_once("<REVISION>': ").map(|(_, answer)| answer.lines().next().unwrap_or_default());
+    let answer = answer.expect("the answer of the flag").to_owned();
+    assert_contains(&answer, &["the nearest is `head`", "the revisions are 1 ae85467a75d2, 2 "]);
+    let of_variable = configuration_error(tarsy_db(&database).env("TARSY_DB_SCHEMA", "haed"));
+    assert_contains(&of_variable, &["`TARSY_DB_SCHEMA` is `haed`; ", &answer]);
+    write_file(database.directory(), "tarsy-db.toml", "[schema]\ntarget = \"haed\"\n");
+    let of_file = configuration_error(&mut tarsy_db(&database));
+    assert_contains(&of_file, &["tarsy-db.toml is `haed`; ", &answer]);
+    let several = configuration_error(tarsy_db(&database).env("TARSY_DB_SCHEMA", "a"));
+    assert_contains(&several, &["`TARSY_DB_SCHEMA` is `a`; `a` is the beginning of several revisions"]);
+}
