@@ -1,8 +1,10 @@
 //! Log lines on standard error, as text or as JSON.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use indicatif::MultiProgress;
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -109,7 +111,7 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Deb
         "summary" | "db.statement" => {
             let text = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(&value);
             let text = text.replace("\\n", " ").replace("\\\"", "\"");
-            writer.write_str(&visible::line(&text.split_whitespace().collect::<Vec<_>>().join(" ")))
+            writer.write_str(&visible::line(&one_line(&text)))
         }
         "elapsed_secs" => Ok(()),
         "rows_affected" | "rows_returned" if value == "0" => Ok(()),
@@ -131,12 +133,15 @@ impl Write for AboveBars {
     }
 }
 
-/// Escapes control characters in JSON log lines. Each call of `write` gets one whole line.
+/// Escapes control characters in JSON log lines, and gives the driver's lines a message. Each call of `write` gets one
+/// whole line.
 struct JsonLines<W>(W);
 
 impl<W: Write> Write for JsonLines<W> {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.0.write_all(visible::json(&String::from_utf8_lossy(line)).as_bytes())?;
+        let line_text = String::from_utf8_lossy(line);
+        let line_text = with_message(&line_text).map_or(line_text, Cow::Owned);
+        self.0.write_all(visible::json(&line_text).as_bytes())?;
         Ok(line.len())
     }
 
@@ -145,9 +150,39 @@ impl<W: Write> Write for JsonLines<W> {
     }
 }
 
+/// The line of a statement with its text as the message; `None` if the line has one.
+fn with_message(line: &str) -> Option<String> {
+    let mut document: Value = serde_json::from_str(line).ok()?;
+    let fields = document.get_mut("fields")?.as_object_mut()?;
+    if fields.contains_key("message") {
+        return None;
+    }
+    let text = |name: &str| fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let message = one_line(text("db.statement").or_else(|| text("summary")).unwrap_or_default());
+    fields.shift_insert(0, "message".to_owned(), message.into());
+    Some(format!("{document}\n"))
+}
+
+/// A statement in one line.
+fn one_line(statement: &str) -> String {
+    statement.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_message_of_a_statement_is_its_text() {
+        let line = |fields: &str| format!(r#"{{"level":"DEBUG","fields":{fields}}}"#);
+        let short = line(r#"{"summary":"SELECT 1","db.statement":"","rows_returned":1}"#);
+        let expected =
+            line(r#"{"message":"SELECT 1","summary":"SELECT 1","db.statement":"","rows_returned":1}"#) + "\n";
+        assert_eq!(with_message(&short), Some(expected));
+        let long = line(r#"{"summary":"SELECT a …","db.statement":"\n\nSELECT a\n  FROM t\n"}"#);
+        assert!(with_message(&long).is_some_and(|line| line.contains(r#"{"message":"SELECT a FROM t","#)));
+        assert_eq!(with_message(&line(r#"{"message":"done"}"#)), None);
+    }
 
     #[test]
     fn statements_that_change_something_are_recognised() {

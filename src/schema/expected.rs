@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use log::LevelFilter;
 use migration::Revision;
 use sea_orm::{DbBackend, DbErr};
+use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 
 use super::early::{self, EarlyColumn};
 use super::model::Schema;
@@ -27,6 +31,18 @@ use crate::database::writable::is_standby;
 /// # Errors
 /// [`crate::database::failure::ErrorClass::Privilege`], or the database's error.
 pub(crate) async fn replay(
+    connection: &Connection,
+    wanted: &BTreeSet<Revision>,
+) -> Result<BTreeMap<Revision, Schema>, DatabaseCause> {
+    unlogged(replay_all(connection, wanted)).await
+}
+
+/// Runs work on a copy of the schema without log lines: its statements would look like changes of the database.
+pub(crate) async fn unlogged<T>(work: impl Future<Output = T>) -> T {
+    work.with_subscriber(NoSubscriber::default()).await
+}
+
+async fn replay_all(
     connection: &Connection,
     wanted: &BTreeSet<Revision>,
 ) -> Result<BTreeMap<Revision, Schema>, DatabaseCause> {
@@ -95,7 +111,7 @@ pub(crate) async fn begin_temporary(connection: &Connection) -> Result<Transacti
 pub(crate) async fn memory() -> Result<Connection, DbErr> {
     let options = SqlitePoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let pool = options
-        .connect_with(SqliteConnectOptions::new().in_memory(true))
+        .connect_with(SqliteConnectOptions::new().in_memory(true).log_statements(LevelFilter::Off))
         .await
         .map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
     Ok(Connection::of_sqlite(pool))

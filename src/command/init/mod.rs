@@ -28,7 +28,7 @@ use crate::schema::state_error::StateError;
 use crate::schema::upgrade::assess::{Start, UpgradePlan, assess};
 use crate::schema::upgrade::filling::Filling;
 use crate::schema::upgrade::{self, script};
-use crate::schema::{app_role, encoding};
+use crate::schema::{app_role, encoding, expected};
 use crate::settings::Settings;
 
 /// What a run did, or would do.
@@ -125,7 +125,7 @@ async fn look(arguments: &Init, settings: &Settings, target: Revision, watch: &W
     let filling = Filling::of(&connection, &plan).await.context((Verb::Plan, "the upgrade"))?;
     let sql = match arguments.sql {
         true => {
-            let printed = script::of(&connection, &plan, grants.clone()).await;
+            let printed = expected::unlogged(script::of(&connection, &plan, grants.clone())).await;
             Some(printed.context((Verb::Print, "the upgrade as SQL"))?)
         }
         false => None,

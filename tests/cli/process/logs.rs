@@ -31,6 +31,37 @@ fn statements_that_change_something_are_logged_with_v_and_all_with_vv(database: 
 }
 
 #[apply(test)]
+fn each_json_line_has_a_message(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    let arguments = ["init", "--to", "head", "--log-format", "json", "-vv"];
+    let logged = Outcome::of(tarsy_db(database).args(arguments)).expect(0).stderr;
+    let mut statements = 0;
+    for line in logged.lines() {
+        let document: serde_json::Value = serde_json::from_str(line).expect(line);
+        let fields = &document["fields"];
+        let message = fields["message"].as_str().unwrap_or_else(|| panic!("no message: {line}"));
+        assert!(!message.is_empty() && !message.contains(['\n', '…']), "{line}");
+        statements += usize::from(!fields["summary"].is_null() && message.starts_with("ALTER TABLE"));
+    }
+    assert!(statements > 0, "{logged}");
+}
+
+#[apply(test)]
+fn what_is_done_to_a_copy_of_the_schema_is_not_logged(database: &Database) {
+    database.create_schema(Schema::Head);
+    // An index that is missing makes the check look for the closest variant, by a replay.
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    let run = |arguments: &[&str]| Outcome::of(tarsy_db(database).args(arguments).arg("-v"));
+    let checked = run(&["check"]).expect(4);
+    assert_eq!(lines(&checked, "DEBUG CREATE"), [""; 0]);
+    database.execute("CREATE INDEX ix_alert_sessions_status ON alert_sessions (status)");
+    let older = database.another().with_schema(Schema::Baseline);
+    let printed = Outcome::of(tarsy_db(&older).args(["init", "--to", "head", "--sql", "-v"])).expect(0);
+    assert_eq!(lines(&printed, "DEBUG CREATE"), [""; 0]);
+    assert_eq!(lines(&printed, "DEBUG ALTER"), [""; 0]);
+}
+
+#[apply(test)]
 fn batches_are_logged(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_old_sessions(database, 3);
