@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::format::io_message;
+
 /// The bytes that this user may still write in the path's file system.
 pub(crate) fn free(path: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(path)?;
@@ -15,6 +17,34 @@ pub(crate) fn may_be_written(path: &Path) -> bool {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let may_write = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     may_write(&path) && path.parent().is_none_or(may_write)
+}
+
+/// Why this user cannot create a missing directory, as far as that is known.
+#[must_use]
+pub(crate) fn obstacle_to_directory(directory: &Path) -> Option<String> {
+    let nearest = directory.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    let shown = nearest.display();
+    if !nearest.is_dir() {
+        return Some(format!("{shown} is not a directory"));
+    }
+    let access = rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
+    if let Err(error) = access {
+        return Some(format!("no directory can be created in {shown}: {}", io_message(&error.into())));
+    }
+    has_no_files(nearest)
+        .then(|| format!("no directory can be created in {shown}, which shows the state of the system"))
+}
+
+/// Whether files are of the system alone, below /proc or /sys, where the permissions of the superuser do not help.
+#[cfg(target_os = "linux")]
+fn has_no_files(path: &Path) -> bool {
+    const SYSFS: rustix::fs::FsWord = 0x6265_6572;
+    rustix::fs::statfs(path).is_ok_and(|found| [rustix::fs::PROC_SUPER_MAGIC, SYSFS].contains(&found.f_type))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_no_files(_path: &Path) -> bool {
+    false
 }
 
 /// The message for a missing file. It points to a compressed archive if there is one.

@@ -27,6 +27,7 @@ use crate::database::writable;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::format::{self, counted, io_message};
+use crate::fs::free_space;
 use crate::output::{Block, Report};
 use crate::schema::row_policy;
 use crate::schema::state::{Decision, SchemaState};
@@ -250,9 +251,12 @@ fn require_directory(path: &Path) -> Result<(), DatabaseCause> {
     match std::fs::metadata(directory) {
         Ok(found) if found.is_dir() => {}
         Ok(_) => return Err(DatabaseCause::new(ErrorClass::CannotOpen, format!("{shown} is not a directory"))),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             let message = format!("there is no directory {shown}, and the backend creates none");
-            let remedy = "check the path; `tarsy-db init` creates the directory with a new database";
+            let remedy = match free_space::obstacle_to_directory(directory) {
+                Some(obstacle) => format!("check the path: {obstacle}"),
+                None => "check the path; `tarsy-db init` creates the directory with a new database".to_owned(),
+            };
             return Err(DatabaseCause::new(ErrorClass::NoSuchFile, message).with_remedy(remedy));
         }
         Err(error) => return Err(DatabaseCause::of_io(&error)),

@@ -1,6 +1,6 @@
 //! `wait`: real attempts until the database is usable, an early return, and every failure by its name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions;
@@ -63,8 +63,19 @@ fn a_file_that_does_not_exist_is_not_called_usable() {
     for condition in ["connect", "writable"] {
         assert_eq!(wait_for(&path("new.db"), condition).expect(0).json()["outcome"], "creatable");
         wait_for(&path("missing/new.db"), condition).expect(78).fails_with(&["there is no directory ", "creates none"]);
-        wait_for(Path::new("/proc/missing/new.db"), condition).expect(78).fails_with(&["/proc/missing"]);
+        let missing = wait_for(&path("missing/new.db"), condition).json()["error"]["hint"].clone();
+        assert_eq!(missing, "check the path; `tarsy-db init` creates the directory with a new database");
         std::fs::write(path("file"), "").expect("a file");
+        let cases = [
+            (PathBuf::from("/proc/missing/new.db"), "no directory can be created in /proc"),
+            (path("file/below/new.db"), "/file is not a directory"),
+        ];
+        for (place, obstacle) in cases {
+            let failed = wait_for(&place, condition).expect(78);
+            failed.fails_with(&["there is no directory "]);
+            let hint = failed.json()["error"]["hint"].to_string();
+            assert!(hint.contains(obstacle) && !hint.contains("tarsy-db init"), "{hint}");
+        }
         wait_for(&path("file/new.db"), condition).expect(73).fails_with(&["file is not a directory"]);
     }
     assert!(!path("new.db").exists());
