@@ -8,7 +8,7 @@ use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
 use crate::support::revision::{init, ledger};
 use crate::support::server::Server;
-use crate::support::{Database, Outcome, Role, Running, apply, bare_tarsy_db, tarsy_db, test};
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 const BASELINE: &str = "ae85467a75d2";
 const HEAD: &str = "b67c135119d7";
@@ -217,6 +217,23 @@ fn the_holder_of_the_lock_is_named_on_postgresql() {
     );
     holder.close();
     waiting.finish().expect(0);
+}
+
+#[apply(test)]
+fn a_lock_in_another_database_is_not_named() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    // Copies of one template: their tables have the same numbers.
+    let other = database.another().with_schema(Schema::Baseline);
+    let number = |database: &Database| database.number("SELECT 'alert_sessions'::regclass::oid::bigint");
+    assert_eq!(number(&database), number(&other));
+    let lock = "LOCK TABLE alert_sessions IN ACCESS EXCLUSIVE MODE";
+    let elsewhere = Held::begin(&other, &format!("SET application_name = 'elsewhere'; {lock}"));
+    let holder = Held::begin(&database, &format!("SET application_name = 'holder'; {lock}"));
+    let busy = init(&database, &["--to", "head", "--lock-timeout", "300ms"]).expect(75);
+    assert!(busy.stderr.contains("application `holder`"), "{}", busy.stderr);
+    holder.close();
+    init(&database, &["--to", "head", "--lock-timeout", "10s"]).expect(0);
+    elsewhere.close();
 }
 
 /// Makes sure that `init` names this very process as the one that holds the lock.

@@ -8,7 +8,7 @@ use crate::support::cases::each;
 use crate::support::history::{NOW_US, insert_session};
 use crate::support::process::{signal, wait_until};
 use crate::support::server::closed_port;
-use crate::support::terminal::shown_on_a_terminal;
+use crate::support::terminal::{outcome_on_a_terminal, shown_on_a_terminal};
 use crate::support::{Database, Outcome, Running, Schema, apply, bare_tarsy_db, require_root, tarsy_db, test};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tarsy-db");
@@ -140,6 +140,26 @@ fn colour_follows_the_flag_and_the_environment() {
         let line = always.lines().find(|line| line.contains("revision")).expect("a line for each check");
         assert!(line.contains('\u{1b}'), "{line}");
     });
+}
+
+#[apply(test)]
+fn colour_of_a_usage_error_follows_the_flag() {
+    let database = Database::sqlite();
+    each([&["--color", "always"][..], &["--color=always"]], |flag| {
+        let colored = Outcome::of(tarsy_db(&database).args(flag).args(["info", "--bogus"])).expect(2).stderr;
+        assert!(colored.starts_with("\u{1b}[1;31merror:\u{1b}[0m "), "{colored}");
+        let after = Outcome::of(tarsy_db(&database).args(["info", "--bogus"]).args(flag)).expect(2).stderr;
+        assert!(after.contains('\u{1b}'), "{after}");
+    });
+    let plain = Outcome::of(tarsy_db(&database).args(["info", "--bogus"])).expect(2).stderr;
+    assert!(!plain.contains('\u{1b}'), "no terminal, no colour: {plain}");
+    let terminal = ("TERM", "xterm");
+    let shown = |arguments: &str| outcome_on_a_terminal(&database, terminal, arguments).expect(2).stdout;
+    assert!(shown("info --bogus").contains("\u{1b}[1;31merror:"));
+    for flag in ["--color never", "--color=never"] {
+        let shown = shown(&format!("{flag} info --bogus"));
+        assert!(!shown.contains('\u{1b}'), "{flag}: {shown}");
+    }
 }
 
 #[apply(test)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::activity::wait_for_lock;
-use crate::support::archive::archive_path;
+use crate::support::archive::{archive_path, prune_into};
 use crate::support::cases::each;
 use crate::support::check::is_found;
 use crate::support::history::{NOW, OLD_US, assert_whole, insert_session, session_ids, three_old_sessions};
@@ -101,6 +101,15 @@ fn beside_an_upgrade_that_drops_a_column_the_archive_is_left_to_another_run() {
     assert_eq!((&pruned["removed"]["sessions"], &pruned["stuck"]), (&1.into(), &json!([])));
     assert_eq!(session_ids(&database), ["2", "3"]);
     assert_eq!(session_ids(&archive), ["1"]);
+
+    // The hint says what is to be done about the archive.
+    let hint = pruned["error"]["hint"].as_str().unwrap_or_default();
+    assert!(hint.contains("an archive of the earlier revision has to be upgraded first"), "{hint}");
+    let again = || prune_into(&database, &archive, &[]);
+    again().expect(7).tells(&["is at revision ae85467a75d2, the database at b67c135119d7"]);
+    Outcome::of(tarsy_db(&archive).args(["init", "--to", "b67c135119d7"])).expect(0);
+    again().expect(0);
+    assert_eq!((session_ids(&database).len(), session_ids(&archive).len()), (0, 3));
 }
 
 #[apply(test)]

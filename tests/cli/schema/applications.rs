@@ -5,7 +5,7 @@ use crate::support::cases::each;
 use crate::support::check::{check, is_found};
 use crate::support::history::contents;
 use crate::support::migration::{arguments, source_and_target};
-use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+use crate::support::{Database, Outcome, Role, Schema, apply, tarsy_db, test};
 
 /// What TARSy's successor creates, as far as its tables have names of TARSy's.
 const SUCCESSOR: &str = "
@@ -104,4 +104,37 @@ fn tables_outside_the_search_path_are_named() {
     let init = Outcome::of(tarsy_db(&database).arg("init")).expect(0);
     assert!(init.stderr.contains(words), "{}", init.stderr);
     check(&database, &[]).expect(0);
+}
+
+#[apply(test)]
+fn tables_in_a_schema_that_the_role_may_not_use_are_named() {
+    let database = Database::postgresql();
+    database.execute("CREATE SCHEMA tenant");
+    database.execute(&format!("ALTER DATABASE {} SET search_path = tenant", database.name()));
+    Outcome::of(tarsy_db(&database).arg("init")).expect(0);
+    database.execute(&format!("ALTER DATABASE {} RESET search_path", database.name()));
+    let role = Role::new(&database);
+    let words = "TARSy's tables are in the schema `tenant`, which the role's unqualified names do not reach";
+    for arguments in [&["check"][..], &["prune", "--older-than", "90d", "--yes"]] {
+        let refused = Outcome::of(tarsy_db(&database).env("DATABASE_URL", role.url()).args(arguments)).expect(3);
+        assert!((refused.stdout.clone() + &refused.stderr).contains(words), "{arguments:?}: {refused:?}");
+    }
+}
+
+/// TARSy's tables were lost, and another application has its `events` in the same database.
+#[apply(test)]
+fn a_lost_table_is_named_beside_the_table_of_another_application(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    database.execute_unguarded(if database.is_sqlite() {
+        "DROP TABLE alert_sessions"
+    } else {
+        "DROP TABLE alert_sessions CASCADE"
+    });
+    database.execute("CREATE TABLE events (id integer PRIMARY KEY, title text)");
+    is_found(&check(database, &[]).expect(4), "revision", "failed", "these tables are missing: alert_sessions");
+    // Only what is to be reached needs the name.
+    let mut to_head = tarsy_db(database);
+    let to_head = Outcome::of(to_head.env("TARSY_DB_SCHEMA", "head").args(["check", "--output", "json"])).expect(4);
+    let words = "the database belongs to another application: `events` has none of the columns";
+    is_found(&to_head, "revision", "failed", words);
 }

@@ -51,8 +51,13 @@ pub(crate) fn on_a_terminal(database: &Database, arguments: &str) -> Command {
 
 /// What it shows there, with a variable of the environment.
 #[track_caller]
-pub(crate) fn shown_on_a_terminal(database: &Database, (name, value): (&str, &str), arguments: &str) -> String {
+pub(crate) fn shown_on_a_terminal(database: &Database, variable: (&str, &str), arguments: &str) -> String {
+    outcome_on_a_terminal(database, variable, arguments).expect(0).stdout
+}
+
+/// The same with the exit code.
+pub(crate) fn outcome_on_a_terminal(database: &Database, (name, value): (&str, &str), arguments: &str) -> Outcome {
     let mut script = on_a_terminal(database, arguments);
     let output = script.env(name, value).stdin(Stdio::null()).output().expect("`script` of util-linux runs");
-    Outcome::from(output).expect(0).stdout
+    Outcome::from(output)
 }
