@@ -12,7 +12,7 @@ use super::prepare::prepare;
 use super::question::confirm;
 use super::removal::{Removal, RunLimits};
 use super::request::Request;
-use super::summary::{FreedSummary, PruneSummary};
+use super::summary::{FreedSummary, PruneSummary, RemovedSummary};
 use super::{kept_file, next_command};
 use crate::cli::prune::Prune;
 use crate::command::context::Context;
@@ -275,14 +275,19 @@ impl PruneRun<'_> {
         }
         let compression = if ending.stopped.is_none() { self.compression() } else { Compression::None };
         let Self { arguments, history, mut summary, .. } = self;
+        let has_archived = summary.removed.as_ref().is_some_and(RemovedSummary::has_rows);
         let is_left_as_it_was =
-            summary.removed.is_none() && indexes == ArchiveIndexes::Complete && compression == Compression::None;
+            !has_archived && indexes == ArchiveIndexes::Complete && compression == Compression::None;
         match history.close(compression).await {
             Ok(None) => {}
             // Another program merely has it open, so that what it lacks was not known without opening it.
             Ok(Some(_)) if is_left_as_it_was => {}
             Ok(Some(path)) => {
-                let done = if summary.removed.is_some() { "archived in" } else { "completed the archive" };
+                let done = match (has_archived, indexes) {
+                    (true, _) => "archived in",
+                    (false, ArchiveIndexes::Missing) => "nothing was added to the archive",
+                    (false, _) => "completed the archive",
+                };
                 blocks.push(Block::Line(format!("{done} {}", path.display())));
                 if summary.archive_lacks_indexes {
                     blocks.push(Block::Line(format!(
@@ -296,9 +301,10 @@ impl PruneRun<'_> {
                 if let Some(path) = &arguments.archive {
                     let (path, log) = (path.display(), wal_of(path));
                     // The rows of committed batches are in the one or the other.
+                    let done = if has_archived { "archived in" } else { "the archive is in" };
                     blocks.push(Block::Line(match log.exists() {
-                        true => format!("archived in {path} and {}: keep both files together", log.display()),
-                        false => format!("archived in {path}"),
+                        true => format!("{done} {path} and {}: keep both files together", log.display()),
+                        false => format!("{done} {path}"),
                     }));
                     summary.archive = Some(path.to_string());
                 }

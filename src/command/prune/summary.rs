@@ -80,6 +80,13 @@ pub(super) struct RemovedSummary {
     pub(super) stopped: Option<StopReason>,
 }
 
+impl RemovedSummary {
+    /// Whether rows were removed, as far as that is known.
+    pub(super) fn has_rows(&self) -> bool {
+        !self.confirmed || self.rows.values().any(|rows| *rows > 0)
+    }
+}
+
 /// Why a removal ended early.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -88,7 +88,8 @@ async fn connect(options: SqliteConnectOptions) -> Result<DatabaseConnection, Da
 ///
 /// No program has them open while they are removed, and no row is in them. A connection to a file in WAL mode locks the
 /// file before it opens either of them, and holds this shared lock until it has closed them. So SQLite grants the
-/// exclusive lock only if no connection exists, and a new one waits for it.
+/// exclusive lock only if no connection exists, and a new one waits for it. A new file itself stays: another program may
+/// have opened it before it asks for a lock.
 pub(crate) async fn remove_empty_wal(path: &Path) {
     if wal_length(Some(path)) != Some(0) {
         return;

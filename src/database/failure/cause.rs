@@ -86,7 +86,7 @@ impl DatabaseCause {
 
     /// Whether a COMMIT that ended with this error may have taken place.
     ///
-    /// SQLite without room has not written the frame that completes a transaction; after a failed sync that is not known.
+    /// Without room SQLite has not written the frame that completes a transaction. After a failed sync it may be there.
     #[must_use]
     pub(super) fn leaves_commit_open(&self) -> bool {
         let is_answer = self.server.is_some() || self.is_lack_of_room();
@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_commit_is_open_only_where_no_database_has_refused_it() {
-        let open = |code| DatabaseCause::of_sqlite(Some(code), "disk I/O error").leaves_commit_open();
         const SYNC_FAILED: i32 = 1034;
+        let open = |code| DatabaseCause::of_sqlite(Some(code), "disk I/O error").leaves_commit_open();
         assert!(open(SYNC_FAILED));
         assert!(!open(sqlite::WRITE_FAILED) && !open(sqlite::FULL) && !open(19));
         let of_class = |class| DatabaseCause::new(class, "it failed").leaves_commit_open();

@@ -95,8 +95,7 @@ impl Diagnostic for ArchiveError {
             Self::Create { .. } => ExitCode::CannotCreate,
             Self::InUse { .. } => ExitCode::Busy,
             Self::File { .. } if self.is_open_elsewhere() => ExitCode::Busy,
-            Self::File { .. } => ExitCode::InputOutput,
-            Self::Full { .. } => ExitCode::InputOutput,
+            Self::File { .. } | Self::Full { .. } => ExitCode::InputOutput,
             Self::Schema(error) => error.exit_code(),
             Self::Database(error) => error.exit_code(),
             Self::Ambiguous { .. } | Self::Foreign { .. } | Self::OtherRevision { .. } | Self::Lacking { .. } => {

@@ -103,7 +103,7 @@ impl Load<'_> {
     ) -> Result<(), TransferError> {
         let place = place(table);
         let own = OwnIndex::list(connection, table, &place).await?;
-        let (asked, unasked): (Vec<_>, Vec<_>) = own.into_iter().partition(|index| index.is_copied(table));
+        let (asked, unasked): (Vec<_>, Vec<_>) = own.into_iter().partition(|index| index.can_be_asked(table, &place));
         let beside_rows = asked.iter().filter(|index| index.compares_rows && operation == Operation::Append);
         warn_of_unasked(table, unasked.iter().chain(beside_rows));
         let Some(first) = asked.first() else { return Ok(()) };

@@ -43,9 +43,11 @@ impl OwnIndex {
         read.await.context((Verb::List, "the indexes"))
     }
 
-    /// Whether the source has all of its columns.
-    pub(crate) fn is_copied(&self, table: &TablePlan) -> bool {
+    /// Whether it can be created on the temporary table: the source has all of its columns, and the statement no longer
+    /// names the table itself.
+    pub(crate) fn can_be_asked(&self, table: &TablePlan, place: &str) -> bool {
         self.columns.iter().all(|column| table.position(column).is_some())
+            && self.statement.contains(&format!(" {place} "))
     }
 
     pub(crate) fn uses(&self, column: &str) -> bool {
