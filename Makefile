@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 
-.PHONY: help tools build test test-campaign test-libpq test-patroni test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench bench-migrate bench-prune bench-scale soak demo install
+.PHONY: help tools build static test test-campaign test-libpq test-patroni test-pgbouncer test-setup lint deny doc generate snapshots screenshots bench bench-migrate bench-prune bench-scale soak demo install
 
 help: ## List the targets
 	@sed -nE 's/^([a-z%-]+):.* ## (.*)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -16,8 +16,18 @@ tools:
 	  echo "$$tool is missing: sudo apt-get install build-essential, or sudo dnf install gcc make perl" >&2; exit 1; }; \
 	done
 
+# `tarsy-db --version --verbose` names the commit. It comes from the environment, so that cargo does not look at .git.
+build static: export TARSY_DB_COMMIT ?= $(shell git describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null)
+
 build: tools ## Build the binary that is shipped, in target/dist
 	cargo build --profile dist --locked
+
+# Linked with the C library inside, it runs on each Linux, in an image of its own, and in a wheel. cargo applies RUSTFLAGS
+# to procedural macros as well, which cannot be static, unless a target is named.
+STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+static: tools ## Build a binary that needs no libraries, in target/STATIC_TARGET/dist
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile dist --locked --target $(STATIC_TARGET)
+	@echo "target/$(STATIC_TARGET)/dist/tarsy-db"
 
 # The quick tests come first. The tests of the program are last, because they end with a list of what was left out. The
 # pages of the manual run the example, so it is built before them.
