@@ -17,7 +17,7 @@ tools:
 	done
 
 # `tarsy-db --version --verbose` names the commit. It comes from the environment, so that cargo does not look at .git.
-build static: export TARSY_DB_COMMIT ?= $(shell git describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null)
+build static wheel packages test-packages: export TARSY_DB_COMMIT ?= $(shell git describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null)
 
 build: tools ## Build the binary that is shipped, in target/dist
 	cargo build --profile dist --locked
@@ -25,8 +25,9 @@ build: tools ## Build the binary that is shipped, in target/dist
 # Linked with the C library inside, it runs on each Linux, in an image of its own, and in a wheel. cargo applies RUSTFLAGS
 # to procedural macros as well, which cannot be static, unless a target is named.
 STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+STATIC_RUSTFLAGS = -C target-feature=+crt-static
 static: tools ## Build a binary that needs no libraries, in target/STATIC_TARGET/dist
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile dist --locked --target $(STATIC_TARGET)
+	RUSTFLAGS="$(STATIC_RUSTFLAGS)" cargo build --profile dist --locked --target $(STATIC_TARGET)
 	@echo "target/$(STATIC_TARGET)/dist/tarsy-db"
 
 # The quick tests come first. The tests of the program are last, because they end with a list of what was left out. The
@@ -150,4 +151,5 @@ install: build ## Install the binary that is shipped, its completions and its ma
 	install -D -m 644 completions/tarsy-db.fish $(SHARE)/fish/vendor_completions.d/tarsy-db.fish
 	install -D -m 644 -t $(SHARE)/man/man1 completions/man/*.1
 
+include packages.mk
 include containers.mk

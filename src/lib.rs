@@ -6,6 +6,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`process`] | the process: arguments, environment, streams, exit code |
+//! | [`version`] | what the program was built from |
 //! | [`logging`] | log lines on standard error |
 //! | [`command`] | one folder or file per subcommand: resolve, plan, act, report, retry |
 //! | [`cli`] | clap types; their doc comments are the manual |
@@ -49,6 +50,7 @@ mod progress;
 mod schema;
 mod settings;
 mod transfer;
+mod version;
 mod visible;
 
 pub use cli::Cli;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 use chrono::SecondsFormat;
+use clap::error::ErrorKind;
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use indicatif::MultiProgress;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::fs::temporary;
 use crate::output::{self, Style};
-use crate::{command, logging, progress, visible};
+use crate::{command, logging, progress, version, visible};
 
 /// How many items of a list the text of an error shows.
 const SHOWN_DETAILS: usize = 100;
@@ -93,7 +94,11 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
     parse_words(choice, &words).map_err(|error| {
         if !error.use_stderr() {
             // A closed standard output is no error of help and version.
-            let _ = error.print();
+            let _ = if error.kind() == ErrorKind::DisplayVersion && asks_for_details(std::env::args_os()) {
+                std::io::stdout().write_all(version::details().as_bytes())
+            } else {
+                error.print()
+            };
             return ExitCode::Done;
         }
         // Once more with control characters escaped, because clap's message quotes the words.
@@ -140,6 +145,15 @@ fn parse_words(choice: ColorChoice, words: &[impl Into<OsString> + Clone]) -> Re
         .color(choice)
         .try_get_matches_from(words.iter().cloned())
         .and_then(|matches| Cli::from_arg_matches(&matches))
+}
+
+/// clap ends at `-V`, before it has seen the words behind it.
+fn asks_for_details(words: impl Iterator<Item = OsString>) -> bool {
+    let is_verbose = |word: &str| {
+        let letters = word.strip_prefix('-').filter(|letters| letters.chars().all(char::is_alphabetic));
+        word == "--verbose" || letters.is_some_and(|letters| letters.contains('v'))
+    };
+    words.map(|word| word.to_string_lossy().into_owned()).take_while(|word| word != "--").any(|word| is_verbose(&word))
 }
 
 /// Replaces URLs in a usage error: a misplaced one may hold a password.

@@ -48,7 +48,7 @@ pub(crate) struct Global {
     /// every statement.
     ///
     /// Values that are bound to a statement are not logged. Twice also logs the place of a server's error, which may
-    /// quote rows.
+    /// quote rows. With `--version` it prints the commit, the revisions, and what was compiled in.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 

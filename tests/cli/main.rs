@@ -1,6 +1,7 @@
 //! Runs the binary as a user does, against real databases, and looks at what comes out.
 
 mod check;
+mod compatibility;
 mod connection;
 mod documents;
 mod house;

@@ -22,3 +22,44 @@ fn the_tests_are_built_with_the_same_features_as_the_program() {
     assert!(program.len() > 100, "{program:?}");
     assert_eq!(program.difference(&tests).collect::<Vec<_>>(), Vec::<&String>::new());
 }
+
+/// The files that `cargo package` puts in a package.
+fn packaged(package: &str) -> Vec<String> {
+    let mut list = Command::new("cargo");
+    list.args(["package", "--list", "--allow-dirty", "--locked", "--package", package]);
+    let listed = Outcome::from(list.current_dir(project()).output().expect("cargo runs")).expect(0).stdout;
+    listed.lines().map(str::to_owned).collect()
+}
+
+#[apply(test)]
+fn the_packages_hold_the_program_and_no_tests() {
+    let files = packaged("tarsy-db");
+    let is_known = |file: &String| file.starts_with("src/") || file.starts_with("completions/") || !file.contains('/');
+    assert_eq!(files.iter().filter(|file| !is_known(file)).collect::<Vec<_>>(), Vec::<&String>::new());
+    for file in
+        ["Cargo.lock", "LICENSE", "README.md", "build.rs", "src/schema/recorded.json", "completions/man/tarsy-db.1"]
+    {
+        assert!(files.iter().any(|found| found == file), "{file}");
+    }
+    let files = packaged("tarsy-db-migration");
+    for file in ["LICENSE", "README.md", "src/lib.rs"] {
+        assert!(files.iter().any(|found| found == file), "{file}");
+    }
+}
+
+#[apply(test)]
+fn every_place_of_the_version_has_the_same() {
+    Outcome::from(Command::new("packaging/check-version").current_dir(project()).output().expect("bash runs"))
+        .expect(0);
+    let version = env!("CARGO_PKG_VERSION");
+    let check = |tag: &str| {
+        Outcome::from(
+            Command::new("packaging/check-version").arg(tag).current_dir(project()).output().expect("bash runs"),
+        )
+    };
+    check(&format!("v{version}")).expect(0);
+    assert!(check("v0.0.1").expect(1).stderr.contains("the tag has `v0.0.1`"));
+    let notes =
+        Command::new("packaging/release-notes").arg(version).current_dir(project()).output().expect("bash runs");
+    assert!(Outcome::from(notes).expect(0).stdout.contains("### "));
+}

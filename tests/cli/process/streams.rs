@@ -256,6 +256,35 @@ fn help_and_version_answer_on_standard_output_and_show_no_value_of_the_environme
 }
 
 #[apply(test)]
+fn a_verbose_version_says_what_the_program_was_built_from() {
+    let database = Database::sqlite();
+    let run = |words: &str| {
+        let outcome = Outcome::of(bare_tarsy_db(database.directory()).args(words.split(' '))).expect(0);
+        assert_eq!(outcome.stderr, "", "{words}");
+        outcome.stdout
+    };
+    each(["-V -v", "-Vv", "-vV", "-v -V", "-V -vv", "--version --verbose", "prune -V --verbose"], |words| {
+        let shown = run(words);
+        let lines: Vec<_> = shown.lines().map(|line| line.split_once(": ").unwrap_or((line, ""))).collect();
+        let names: Vec<_> = lines.iter().map(|(name, _)| *name).collect();
+        let release = concat!("tarsy-db ", env!("CARGO_PKG_VERSION"));
+        assert_eq!(names, [release, "commit", "revisions", "SQLite", "TLS", "compiler", "target"]);
+        let value = |name: &str| lines.iter().find(|(found, _)| *found == name).expect("a line").1;
+        let commit = option_env!("TARSY_DB_COMMIT").filter(|commit| !commit.is_empty());
+        assert_eq!(value("commit"), commit.unwrap_or("unknown"));
+        assert_eq!(value("revisions"), "23, ae85467a75d2 to b67c135119d7");
+        assert!(value("SQLite").starts_with("3."), "{shown}");
+        assert!(value("TLS").starts_with("OpenSSL 3."), "{shown}");
+        assert!(value("compiler").starts_with("rustc 1."), "{shown}");
+        assert!(value("target").ends_with("(dynamic)") || value("target").ends_with("(static)"), "{shown}");
+    });
+    // These words are the program's that `wait` would start.
+    each(["-V", "wait -V -- program -v", "-V --config=-v"], |words| {
+        assert_eq!(run(words).lines().count(), 1, "{words}")
+    });
+}
+
+#[apply(test)]
 fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
     require_root();
     let possible = Command::new("unshare").args(["--pid", "--fork", "true"]).output();

@@ -19,17 +19,34 @@ pub(crate) fn conforms(document: &Value) {
     assert!(faults.is_empty(), "{}\nin {document:#}", faults.join("\n"));
 }
 
+/// Whether a field that the schema requires has to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Required {
+    Checked,
+    /// The document is of an earlier release.
+    Ignored,
+}
+
 /// Where a document is not as the schema describes it.
 pub(crate) fn faults(document: &Value) -> Vec<String> {
+    faults_in(document, Required::Checked)
+}
+
+/// The same for a document of an earlier release, in which fields may be missing that were added later.
+pub(crate) fn faults_of_earlier(document: &Value) -> Vec<String> {
+    faults_in(document, Required::Ignored)
+}
+
+fn faults_in(document: &Value, required: Required) -> Vec<String> {
     let command = document["command"].as_str().unwrap_or_default();
     let is_result = document.as_object().is_some_and(|fields| fields.len() > 4 || !fields.contains_key("error"));
     let kind = if is_result { command } else { "failure" };
     let mut faults = Vec::new();
-    compare(document, &SCHEMA["$defs"][kind], "", &mut faults);
+    compare(document, &SCHEMA["$defs"][kind], "", required, &mut faults);
     faults
 }
 
-fn compare(value: &Value, schema: &Value, place: &str, faults: &mut Vec<String>) {
+fn compare(value: &Value, schema: &Value, place: &str, required: Required, faults: &mut Vec<String>) {
     let mut fault = |what: String| faults.push(format!("{}: {what}", if place.is_empty() { "/" } else { place }));
     let Some(keywords) = schema.as_object() else { return fault(format!("no schema, but {schema}")) };
     let (mut properties, mut others) = (None, None);
@@ -38,13 +55,13 @@ fn compare(value: &Value, schema: &Value, place: &str, faults: &mut Vec<String>)
             "description" => {}
             "$ref" => {
                 let name = operand.as_str().and_then(|path| path.strip_prefix("#/$defs/")).expect("a definition");
-                compare(value, &SCHEMA["$defs"][name], place, faults);
+                compare(value, &SCHEMA["$defs"][name], place, required, faults);
                 return;
             }
             "anyOf" => {
                 let fits = |schema: &&Value| {
                     let mut faults = Vec::new();
-                    compare(value, schema, place, &mut faults);
+                    compare(value, schema, place, required, &mut faults);
                     faults.is_empty()
                 };
                 if operand.as_array().expect("a list").iter().filter(fits).count() == 0 {
@@ -61,9 +78,10 @@ fn compare(value: &Value, schema: &Value, place: &str, faults: &mut Vec<String>)
                     fault(format!("{text} is not of format {operand}"));
                 }
             }
+            "required" if required == Required::Ignored => {}
             "required" => {
-                let required = operand.as_array().expect("a list").iter().filter_map(Value::as_str);
-                for name in required.filter(|name| value.as_object().is_some_and(|value| !value.contains_key(*name))) {
+                let names = operand.as_array().expect("a list").iter().filter_map(Value::as_str);
+                for name in names.filter(|name| value.as_object().is_some_and(|value| !value.contains_key(*name))) {
                     fault(format!("no {name}"));
                 }
             }
@@ -71,7 +89,7 @@ fn compare(value: &Value, schema: &Value, place: &str, faults: &mut Vec<String>)
             "additionalProperties" => others = Some(operand),
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-                    compare(item, operand, &format!("{place}/{index}"), faults);
+                    compare(item, operand, &format!("{place}/{index}"), required, faults);
                 }
                 return;
             }
@@ -81,7 +99,7 @@ fn compare(value: &Value, schema: &Value, place: &str, faults: &mut Vec<String>)
     for (name, field) in value.as_object().into_iter().flatten() {
         let schema = properties.and_then(|properties| properties.get(name)).or(others);
         match (schema, properties) {
-            (Some(schema), _) => compare(field, schema, &format!("{place}/{name}"), faults),
+            (Some(schema), _) => compare(field, schema, &format!("{place}/{name}"), required, faults),
             (None, Some(_)) => faults.push(format!("{place}: {name} is not in the schema")),
             (None, None) => {}
         }

@@ -43,7 +43,8 @@ const ELLIPSIS: &str = "...";
 const GENERATED: (&str, &str) = ("<!-- generated: ", "<!-- end of what is generated -->");
 
 /// What differs from run to run, or from server to server, and its name.
-const DIFFERENCES: [(&str, &str); 15] = [
+const DIFFERENCES: [(&str, &str); 16] = [
+    (r"(?m)^(commit|SQLite|TLS|compiler|target): .+", "$1: <build>"),
     (r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z| UTC)?)?", "<date>"),
     (r"\b\d\d:\d\d:\d\d(?: UTC)?", "<time>"),
     (r"\b\d+(?:\.\d+)? ?(?:ns|µs|us|ms|s|min)\b(?: \d+(?:s|ms|µs|us|ns)\b)*", "<duration>"),

@@ -1,0 +1,66 @@
+# Packages; the Makefile includes this file. docs/releasing.md says what is in them and how a release is made.
+
+.PHONY: tarball wheel deb crates sbom packages dist test-crates test-packages
+
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
+# The dates in the packages are those of the commit, so that the same commit gives the same files.
+tarball wheel deb sbom packages dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+
+# Programs that make packages. They are installed below target, so that those of the machine are not touched.
+TOOLS = target/packages
+CARGO_DEB_VERSION = 3.8.0
+CARGO_CYCLONEDX_VERSION = 0.5.9
+$(TOOLS)/bin/maturin: packaging/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; } || { \
+	  echo "the wheel needs python3 and its module venv: sudo apt-get install python3-venv" >&2; exit 1; }
+	python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet --requirement packaging/requirements.txt
+	@touch $@
+
+$(TOOLS)/bin/cargo-deb:
+	cargo install --quiet --locked --root $(TOOLS) cargo-deb@$(CARGO_DEB_VERSION)
+
+$(TOOLS)/bin/cargo-cyclonedx:
+	cargo install --quiet --locked --root $(TOOLS) cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION)
+
+tarball: static ## Put the static binary, man pages and completions in dist/
+	packaging/tarball $(VERSION) $(STATIC_TARGET)
+
+# maturin calls cargo with the same flags as `static` did, so that nothing is compiled a second time.
+wheel: static $(TOOLS)/bin/maturin ## Put a Python wheel with the static binary in dist/
+	RUSTFLAGS="$(STATIC_RUSTFLAGS)" $(TOOLS)/bin/maturin build --quiet --target $(STATIC_TARGET) \
+	    --compatibility manylinux2014 --out dist
+
+# dpkg-dev has dpkg-shlibdeps, which finds the packages that the binary depends on.
+deb: build $(TOOLS)/bin/cargo-deb ## Put a Debian package in dist/
+	@command -v dpkg-shlibdeps >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	    && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dpkg-dev >/dev/null; } || { \
+	  echo "the Debian package needs dpkg-shlibdeps: sudo apt-get install dpkg-dev" >&2; exit 1; }
+	packaging/debian/units $(TOOLS)/units
+	mkdir -p dist && PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deb --quiet --locked --no-build --profile dist --output dist/
+
+# cargo compiles each package as it will be published. CRATES_TARGET is shared with other builds, which have compiled the
+# dependencies already.
+crates: ## Put the crates in dist/, each compiled as it will be published
+	cargo package --workspace --locked --allow-dirty --quiet
+	mkdir -p dist && cp target/package/tarsy-db-$(VERSION).crate target/package/tarsy-db-migration-$(VERSION).crate dist/
+
+sbom: $(TOOLS)/bin/cargo-cyclonedx ## Put the list of what the binary was built from (CycloneDX) in dist/
+	packaging/sbom $(TOOLS)/bin/cargo-cyclonedx $(VERSION) $(STATIC_TARGET)
+
+packages: tarball wheel deb crates sbom
+
+dist: ## Make all files of a release in dist/, from a clean checkout
+	@[ -z "$$(git status --porcelain)" ] || { \
+	  echo "a release is made of a commit: commit these changes, or stash them" >&2; git status --short >&2; exit 1; }
+	rm -rf dist
+	$(MAKE) packages
+	cd dist && sha256sum -- * > SHA256SUMS && cat SHA256SUMS
+
+test-crates: ## Install from the source, and compile the crates as they will be published
+	cargo install --path . --locked --debug --root target/packages/install
+	packaging/test installed
+	$(MAKE) crates
+
+test-packages: packages ## Install and try the wheel, the Debian package, the tarball and the crates
+	packaging/test
