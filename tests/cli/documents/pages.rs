@@ -21,6 +21,9 @@ fn each_check_has_a_heading_in_the_manual(database: &Database) {
 #[apply(test)]
 fn pages_without_a_command_are_few() {
     let compared = pages();
-    let others: Vec<_> = pages_in_docs().into_iter().filter(|page| !compared.contains(page)).collect();
-    assert_eq!(others, ["docs/README.md", "docs/benchmarks.md", "docs/terms.md"]);
+    let mut others: Vec<_> = pages_in_docs().into_iter().filter(|page| !compared.contains(page)).collect();
+    others.sort();
+    let expected =
+        ["docs/README.md", "docs/benchmarks.md", "docs/compatibility.md", "docs/releasing.md", "docs/terms.md"];
+    assert_eq!(others, expected);
 }

@@ -9,7 +9,7 @@ use crate::support::{apply, test};
 #[apply(test)]
 fn a_field_that_is_missing_or_wrong_or_not_described_is_found() {
     let sound = json!({
-        "command": "check", "version": "0.1.0", "outcome": "sound", "database": "history.db", "sound": true, "exit_code": 0,
+        "command": "check", "version": "0.2.0", "outcome": "sound", "database": "history.db", "sound": true, "exit_code": 0,
         "checks": [{ "name": "encoding", "status": "ok", "severity": "none", "code": "ok", "detail": "UTF8",
                      "data": { "encoding": "UTF8" } }],
     });
