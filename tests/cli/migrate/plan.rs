@@ -272,7 +272,8 @@ fn a_dry_run_runs_the_function_of_an_index_as_the_owner_of_its_table() {
     target.create_schema(Schema::Baseline);
     target.execute(
         "CREATE FUNCTION planted(value varchar) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
-             IF current_setting('is_superuser') = 'on' THEN RAISE 'it runs as a superuser'; END IF; RETURN value; END $$;
+             IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN RAISE 'it runs as a superuser'; END IF;
+             RETURN value; END $$;
          CREATE INDEX planted ON alert_sessions (planted(agent_type))",
     );
     rehearse(&source, &target).expect(65).tells(&["refused to recreate index `planted`", "it runs as a superuser"]);
