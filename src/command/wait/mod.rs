@@ -3,8 +3,10 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`backoff`] | when to retry, and when to give up |
+//! | [`orphans`] | the orphans of a container, which the kernel gives to its process 1 |
 
 mod backoff;
+mod orphans;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::ErrorKind;
@@ -20,7 +22,7 @@ use self::backoff::{Backoff, Next};
 use crate::cli::wait::{Wait, WaitFor};
 use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
-use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::failure::{DatabaseCause, ErrorClass, Verb};
 use crate::database::readiness;
 use crate::database::url::{self, DatabaseUrl};
 use crate::database::writable;
@@ -91,7 +93,11 @@ impl Wait {
 pub(crate) async fn run(arguments: &Wait, settings: &Settings) -> Result<Report, Error> {
     let url = &settings.database.value;
     let waited = match settings.history_enabled.value {
-        true => until_usable(arguments, settings, MissingDatabase::Fails).await?,
+        true => {
+            let usable = until_usable(arguments, settings, MissingDatabase::Fails);
+            let waited = orphans::reaped_during(usable).await;
+            waited.map_err(|source| Error::System { action: (Verb::Listen, "for signals").into(), source })??
+        }
         // Without a history the backend needs no database.
         false => Waited { attempts: 0, duration: Duration::ZERO, outcome: WaitOutcome::Disabled },
     };

@@ -284,14 +284,28 @@ fn a_verbose_version_says_what_the_program_was_built_from() {
     });
 }
 
-#[apply(test)]
-fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
+fn require_process_1() {
     require_root();
     let possible = Command::new("unshare").args(["--pid", "--fork", "true"]).output();
     assert!(
         possible.is_ok_and(|output| output.status.success()),
         "`unshare --pid` needs root: TARSY_DB_TEST_WITHOUT_ROOT=1 make test leaves this test out"
     );
+}
+
+/// The children of a process, with those that have ended and were not reaped.
+fn children(process: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).expect("/proc");
+    children.split_whitespace().map(|child| child.parse().expect("a number")).collect()
+}
+
+fn only_child(process: u32) -> u32 {
+    children(process).first().copied().expect("one child")
+}
+
+#[apply(test)]
+fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
+    require_process_1();
     let database = Database::sqlite();
     let (_socket, port) = closed_port();
     let url = format!("postgresql://127.0.0.1:{port}/x");
@@ -300,10 +314,31 @@ fn as_process_1_of_a_container_it_still_ends_on_a_signal() {
         command.args(["--pid", "--fork", "--kill-child", BINARY, "wait", "--database-url", &url]);
         let run = Running::of(command.current_dir(database.directory()));
         wait_until("it waits", || run.stderr().contains("waiting for"));
-        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.pid())).expect("/proc");
-        signal(children.trim().parse().expect("one child"), name);
+        signal(only_child(run.pid()), name);
         run.finish().expect(code);
     });
+}
+
+#[apply(test)]
+fn as_process_1_of_a_container_it_leaves_no_zombie_to_the_backend() {
+    require_process_1();
+    let database = Database::sqlite();
+    // One orphan ends before the wait or in it, the other when the test says so.
+    let entrypoint = r#"(true &); (sleep infinity &); exec "$@" wait --for schema --max-interval 1s -- sleep infinity"#;
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "sh", "-c", entrypoint, "sh", BINARY]);
+    let mut run = Running::of(command.env("DATABASE_URL", database.url()).current_dir(database.directory()));
+    run.says("waiting for");
+    let process_1 = only_child(run.pid());
+    wait_until("only one orphan is left", || children(process_1).len() == 1);
+    signal(only_child(process_1), "KILL");
+    wait_until("the orphan that ends is reaped", || children(process_1).is_empty());
+    tarsy_db(&database).arg("init").assert().success();
+    let name = || std::fs::read_to_string(format!("/proc/{process_1}/comm")).expect("/proc");
+    wait_until("the backend takes its place", || name() == "sleep\n");
+    assert_eq!(children(process_1), Vec::<u32>::new());
+    signal(process_1, "KILL");
+    run.kill();
 }
 
 #[apply(test)]
