@@ -25,6 +25,7 @@
 //! | [`progress`] | progress of long work: bars, log lines or nothing |
 //! | [`mod@format`] | counts, sizes, percentages, durations, times and I/O errors as text |
 //! | [`memory`] | what the allocator does with freed memory |
+//! | [`name_service`] | where glibc looks up the names of hosts and users |
 //! | [`mutex`] | locks for data that a panic cannot leave inconsistent |
 //! | [`visible`] | escapes control characters |
 
@@ -44,6 +45,7 @@ mod logging;
 mod memory;
 mod metrics;
 mod mutex;
+mod name_service;
 mod output;
 mod process;
 mod progress;

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::fs::temporary;
 use crate::output::{self, Style};
-use crate::{command, logging, progress, version, visible};
+use crate::{command, logging, name_service, progress, version, visible};
 
 /// How many items of a list the text of an error shows.
 const SHOWN_DETAILS: usize = 100;
@@ -34,6 +34,7 @@ struct FailureStyle {
 /// Parses the command line, runs the command, prints the report or the error, and returns the exit code.
 #[must_use]
 pub fn main() -> std::process::ExitCode {
+    name_service::use_files_and_dns();
     report_panics(None, FailureStyle { log_format: LogFormat::Text, color: false });
     let environment: BTreeMap<String, OsString> =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
