@@ -2,12 +2,13 @@
 #
 #   podman build -t tarsy-db .
 #   podman build -t tarsy-backend --target backend --build-arg TARSY_BACKEND_IMAGE=IMAGE .
+#   podman build -t tarsy-db --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
 #
-# `docker build` takes the same arguments. Nothing here needs BuildKit.
+# `docker build` takes the same arguments. Nothing here needs BuildKit. docs/containers.md has the details.
 
-# Both of one Debian release: the binary needs a C library as new as the one it was linked with.
-ARG RUST_IMAGE=docker.io/library/rust:1.95-slim-bookworm
-ARG RUNTIME_IMAGE=docker.io/library/debian:bookworm-slim
+# It has make and perl, with which OpenSSL is built. The C library is linked into the binary, so that the binary runs in
+# any image, whichever C library that has.
+ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG TARSY_BACKEND_IMAGE=docker.io/library/debian:bookworm-slim
 
 # The workspace as cargo needs it to build the dependencies: the manifests, and an empty program for every
@@ -21,33 +22,72 @@ RUN find . -path '*/src/*' -type f ! -name main.rs ! -name lib.rs -delete \
  && find . -exec touch --date=@0 {} +
 
 FROM ${RUST_IMAGE} AS build
+# amd64 or arm64. podman and BuildKit set it to the platform that is built for, and without it the image is built for
+# this machine. For another architecture than this machine's a cross-compiler is installed.
+ARG TARGETARCH
+RUN architecture=${TARGETARCH:-$(dpkg --print-architecture)} \
+ && case "$architecture" in \
+      amd64) machine=x86_64 ;; \
+      arm64) machine=aarch64 ;; \
+      *) echo "TARGETARCH is $architecture: only amd64 and arm64 are known" >&2; exit 1 ;; \
+    esac \
+ && echo "$machine-unknown-linux-gnu" > /target \
+ && if [ "$architecture" != "$(dpkg --print-architecture)" ]; then \
+      package=$(echo "$machine" | tr _ -) \
+      && apt-get update -qq && apt-get install -y -qq --no-install-recommends \
+           "gcc-$package-linux-gnu" "libc6-dev-$architecture-cross" \
+      && { [ -d "$(rustc --print target-libdir --target "$(cat /target)")" ] || rustup target add "$(cat /target)"; }; \
+    fi
+# Debian's compilers have these names on all architectures. Macros are compiled for this machine, which cannot link them
+# statically; since --target is given, the flags are not for them.
+ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
+    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+    RUSTFLAGS="-C target-feature=+crt-static"
 WORKDIR /build
 COPY --from=manifests /build .
-RUN cargo build --profile dist --locked
+RUN cargo build --profile dist --locked --target "$(cat /target)"
 COPY migration migration
 COPY src src
 # cargo goes by modification times, and a source file may well be older than the empty program just built.
 RUN find migration src -name '*.rs' -exec touch {} + \
- && cargo build --profile dist --locked
+ && cargo build --profile dist --locked --target "$(cat /target)" \
+ && install -D "target/$(cat /target)/dist/tarsy-db" /image/usr/local/bin/tarsy-db
+
+# What the binary needs beside itself: the certificates of `sslrootcert=system`, and the names of the users.
+FROM ${RUST_IMAGE} AS files
+RUN mkdir -p /image/etc/ssl/certs /data/tarsy \
+ && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
+ && printf '%s\n' 'root:x:0:0:root:/:/sbin/nologin' \
+      'nonroot:x:65532:65532:nonroot:/var/lib/tarsy:/sbin/nologin' > /image/etc/passwd \
+ && printf '%s\n' 'root:x:0:' 'nonroot:x:65532:' > /image/etc/group \
+ && install -d -m 1777 /image/tmp \
+ && chmod 0770 /data/tarsy
 
 # One layer over a foreign image: the same binary waits in front of the backend that created the schema.
 # Set the entrypoint where the container is started (compose.yaml does): an ENTRYPOINT here would drop the
 # image's CMD without a word.
 FROM ${TARSY_BACKEND_IMAGE} AS backend
-COPY --from=build /build/target/dist/tarsy-db /usr/local/bin/tarsy-db
+COPY --from=build /image/usr/local/bin/tarsy-db /usr/local/bin/tarsy-db
 
-FROM ${RUNTIME_IMAGE} AS runtime
-LABEL org.opencontainers.image.title="tarsy-db" \
-      org.opencontainers.image.description="Creates, checks, prunes and migrates TARSy's alert history" \
-      org.opencontainers.image.licenses="Apache-2.0"
-# For `sslrootcert=system`. The package would bring the program openssl along; its library is part of the binary.
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /build/target/dist/tarsy-db /usr/local/bin/tarsy-db
+FROM scratch AS runtime
+COPY --from=files /image /
 # The default database is a file in the working directory. Group 0 may write too, because OpenShift runs the
 # image under a user of its own choice in that group.
-RUN install -d -o 65532 -g 0 -m 0770 /var/lib/tarsy
+COPY --from=files --chown=65532:0 /data /var/lib
+COPY --from=build /image /
+ENV PATH=/usr/local/bin
 WORKDIR /var/lib/tarsy
 # The number TARSy's own image uses. A number, because Kubernetes cannot verify that a name is not root.
 USER 65532:65532
 ENTRYPOINT ["tarsy-db"]
 CMD ["--help"]
+# Last, because each of them may differ in every build.
+ARG VERSION=""
+ARG REVISION=""
+ARG SOURCE=""
+LABEL org.opencontainers.image.title="tarsy-db" \
+      org.opencontainers.image.description="Creates, checks, prunes and migrates TARSy's alert history" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
