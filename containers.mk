@@ -1,7 +1,8 @@
 # Container targets; the Makefile includes this file. The services are those of compose.yaml.
 
 .PHONY: check-config containers-start containers-deploy containers-deploy-fresh containers-restart-app \
-        containers-logs containers-status containers-clean containers-compose containers-build containers-init
+        containers-logs containers-status containers-clean containers-compose containers-build containers-init \
+        test-containers
 
 # docker compose, docker-compose or podman-compose: the first whose engine answers. Where podman is used there is often a
 # docker client without a daemon. Versions that are too old are skipped: docker-compose 1 has no `ls`, and podman-compose
@@ -56,6 +57,8 @@ check-config: containers-compose ## Check the settings file, the compose file an
 	esac
 
 # One after the other: podman-compose would build both services at the same time and compile tarsy-db twice.
+containers-build: export VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+containers-build: export REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
 containers-build: containers-compose
 	$(COMPOSE) build init
 	$(COMPOSE) build backend
@@ -92,3 +95,14 @@ containers-clean: containers-compose ## Stop and remove the containers and DELET
 	@[ '$(TARSY_PASSWORD_FILE)' = '$(DEVELOPMENT_PASSWORD_FILE)' ] || [ '$(CONFIRM)' = yes ] || { \
 	  echo "this deletes a database that is not the development one; add CONFIRM=yes" >&2; exit 1; }
 	$(COMPOSE) down --volumes --remove-orphans
+
+# podman with runc and netavark needs no daemon. ARGUMENTS='--only systemd' runs one group; BASE_IMAGES=registry pulls what
+# debootstrap makes otherwise.
+CONTAINER_PACKAGES = podman runc netavark aardvark-dns iptables debootstrap openssl systemd python3-venv
+test-containers: ## Build the image, run it with compose, and check the Kubernetes and systemd files
+	@dpkg --status $(CONTAINER_PACKAGES) >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CONTAINER_PACKAGES) >/dev/null; } || { \
+	  echo "the tests of the containers need root, and: apt-get install $(CONTAINER_PACKAGES)" >&2; exit 1; }
+	python3 -m venv target/containers/venv
+	target/containers/venv/bin/pip install --quiet --requirement tests/containers/requirements.txt
+	target/containers/venv/bin/python tests/containers $(ARGUMENTS)
