@@ -41,7 +41,8 @@ fn kubernetes_does_not_retry_permanent_failures() {
     let manifests = yaml_documents("examples/kubernetes.yaml");
     let kind = |kind: &str| manifests.iter().find(|manifest| manifest["kind"] == kind).expect("the kind is there");
     assert_eq!(kind("CronJob")["spec"]["concurrencyPolicy"], "Forbid");
-    each([&kind("Job")["spec"], &kind("CronJob")["spec"]["jobTemplate"]["spec"]], |policy| {
+    let jobs = manifests.iter().filter(|manifest| manifest["kind"] == "Job").map(|job| &job["spec"]);
+    each(jobs.chain([&kind("CronJob")["spec"]["jobTemplate"]["spec"]]), |policy| {
         let rule = &policy["podFailurePolicy"]["rules"][0];
         assert_eq!(rule["action"], "FailJob");
         let codes: Vec<u64> =
