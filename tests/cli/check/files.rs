@@ -194,9 +194,12 @@ fn an_upgrade_that_finds_no_room_for_its_commit_is_rolled_back_and_says_so() {
 #[apply(test)]
 fn a_repair_closes_its_file() {
     let database = file_with_history();
-    database.execute("DROP INDEX ix_alert_sessions_status");
-    check(&database, &["--fix"]).expect(0);
-    assert_eq!(names(database.directory()), ["history.db"]);
+    // Whether the driver had closed it before the process ended was a matter of luck.
+    for _ in 0..10 {
+        database.execute("DROP INDEX ix_alert_sessions_status");
+        check(&database, &["--fix"]).expect(0);
+        assert_eq!(names(database.directory()), ["history.db"]);
+    }
 }
 
 #[apply(test)]
