@@ -39,8 +39,7 @@ deb: build $(TOOLS)/bin/cargo-deb ## Put a Debian package in dist/
 	packaging/debian/units $(TOOLS)/units
 	mkdir -p dist && PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deb --quiet --locked --no-build --profile dist --output dist/
 
-# cargo compiles each package as it will be published. CRATES_TARGET is shared with other builds, which have compiled the
-# dependencies already.
+# cargo compiles each package as it will be published: tarsy-db from the packed tarsy-db-migration, not from its directory.
 crates: ## Put the crates in dist/, each compiled as it will be published
 	cargo package --workspace --locked --allow-dirty --quiet
 	mkdir -p dist && cp target/package/tarsy-db-$(VERSION).crate target/package/tarsy-db-migration-$(VERSION).crate dist/
