@@ -280,7 +280,7 @@ fn a_verbose_version_says_what_the_program_was_built_from() {
     });
     // These words are the program's that `wait` would start.
     each(["-V", "wait -V -- program -v", "-V --config=-v"], |words| {
-        assert_eq!(run(words).lines().count(), 1, "{words}")
+        assert_eq!(run(words).lines().count(), 1, "{words}");
     });
 }
 
