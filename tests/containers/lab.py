@@ -1,7 +1,9 @@
 """A podman of its own, which shares neither images nor containers nor settings with that of the user."""
 
+import contextlib
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +81,23 @@ class Lab:
         return self.podman("image", "exists", name, expect=None).code == 0
 
     def remove_containers(self) -> None:
+        self.end_builds()
         self.podman("rm", "--all", "--force", "--time", "0", "--volumes", expect=None)
         self.podman("network", "prune", "--force", expect=None)
         self.podman("volume", "prune", "--force", expect=None)
+
+    def end_builds(self) -> None:
+        """Ends what an interrupted `podman build` leaves running; its containers are not among those of `podman ps`."""
+        ours = f"upperdir={self.directory / 'storage'}/"
+        for mounts in Path("/proc").glob("[0-9]*/mountinfo"):
+            # The process may have ended.
+            with contextlib.suppress(OSError):
+                roots = [line for line in mounts.read_text().splitlines() if line.split()[4] == "/"]
+                if any(ours in root for root in roots):
+                    os.kill(int(mounts.parent.name), signal.SIGKILL)
+        built = self.podman("ps", "--all", "--external", "--quiet", "--filter", "status=unknown", expect=None)
+        for container in built.stdout.split():
+            self.podman("rm", "--force", container, expect=None)
 
 
 def prepare(directory: Path) -> Lab:
