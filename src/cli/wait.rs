@@ -18,13 +18,13 @@ pub(crate) struct Wait {
     #[arg(long = "for", value_enum, value_name = "STATE", default_value_t = WaitFor::Writable)]
     pub(crate) condition: WaitFor,
 
-    /// Give up after this long, with exit code 124 [default: no limit but --max-attempts].
+    /// Give up after this long, with exit code 124 [default: no limit but that of `--max-attempts`].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Give up after this many attempts.
-    #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) max_attempts: u32,
+    /// Give up after this many attempts [default: 30, or no limit with `--timeout`].
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_attempts: Option<u32>,
 
     /// The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]

@@ -8,6 +8,8 @@ use crate::cli::wait::Wait;
 /// it has created roles and databases.
 const GRACE: Duration = Duration::from_secs(10);
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
+/// How many attempts there are if nothing else limits them.
+const ATTEMPTS: u32 = 30;
 
 /// The state of the retries. It has no clock: all times are counted from the first attempt.
 #[derive(Debug)]
@@ -35,7 +37,8 @@ pub(crate) enum Next {
 
 impl Backoff {
     pub(crate) fn new(arguments: &Wait) -> Self {
-        let Wait { max_attempts, timeout, retry_all, max_interval, .. } = *arguments;
+        let Wait { timeout, retry_all, max_interval, .. } = *arguments;
+        let max_attempts = arguments.max_attempts.unwrap_or(if timeout.is_some() { u32::MAX } else { ATTEMPTS });
         let (failures, interval, hopeless_since) = (0, FIRST_INTERVAL, None);
         Self { failures, max_attempts, timeout, retry_all, interval, max_interval, hopeless_since }
     }
@@ -82,7 +85,7 @@ mod tests {
     }
 
     fn unlimited() -> Wait {
-        Wait { timeout: None, ..Wait::at_most(Duration::MAX) }
+        Wait { max_attempts: Some(u32::MAX), timeout: None, ..Wait::at_most(Duration::MAX) }
     }
 
     fn pauses(backoff: &mut Backoff, failures: u32) -> Vec<Next> {
@@ -98,9 +101,19 @@ mod tests {
 
     #[test]
     fn the_attempts_are_counted() {
-        let mut backoff = backoff(&Wait { max_attempts: 2, ..unlimited() });
+        let mut backoff = backoff(&Wait { max_attempts: Some(2), ..unlimited() });
         assert_eq!(pauses(&mut backoff, 2), [Next::TryAgain { pause: seconds(1) }, Next::GiveUp]);
         assert_eq!(backoff.failures, 2);
+    }
+
+    #[test]
+    fn a_time_that_is_given_is_the_only_limit() {
+        let of = |timeout| Wait { max_attempts: None, timeout, ..unlimited() };
+        let ends_after =
+            |arguments: &Wait| pauses(&mut backoff(arguments), 100).iter().position(|next| *next == Next::GiveUp);
+        assert_eq!(ends_after(&of(None)), Some(29));
+        assert_eq!(ends_after(&of(Some(seconds(1)))), None);
+        assert_eq!(ends_after(&Wait { max_attempts: Some(2), ..of(Some(seconds(1))) }), Some(1));
     }
 
     #[test]

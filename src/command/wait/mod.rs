@@ -82,7 +82,7 @@ impl Wait {
         Self {
             condition: WaitFor::Writable,
             timeout: Some(timeout),
-            max_attempts: u32::MAX,
+            max_attempts: None,
             max_interval: Duration::from_secs(30),
             retry_all: false,
             command: Vec::new(),

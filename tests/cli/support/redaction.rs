@@ -6,9 +6,9 @@ use super::Database;
 
 /// The borders between the cells of a table's row.
 const BORDERS: [char; 2] = ['│', '┆'];
-/// The JSON fields with measured values.
-const FIGURES: [&str; 6] =
-    ["seconds", "opened_seconds", "round_trip_seconds", "batches", "longest_batch_seconds", "started"];
+/// The JSON fields with measured values, and the version, which a release changes.
+const FIGURES: [&str; 7] =
+    ["seconds", "opened_seconds", "round_trip_seconds", "batches", "longest_batch_seconds", "started", "version"];
 /// The JSON fields that depend on the server's statistics, sessions or version.
 const FIGURES_OF_A_SERVER: [&str; 9] = [
     "live_rows",
