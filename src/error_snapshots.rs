@@ -297,6 +297,7 @@ fn every_error_of_the_state_of_a_schema() {
         Foreign => [
             StateError::Foreign(Application::Successor),
             StateError::Foreign(Application::Tables(vec![text("events"), text("chats")])),
+            StateError::Foreign(Application::Stranger(vec![text("events")])),
             StateError::Foreign(Application::Ledger(text("ffffffffffff"))),
         ],
         Unknown => [StateError::Unknown(text("ffffffffffff"))],
@@ -610,6 +611,7 @@ fn every_reason_for_a_hazard() {
         Nul => [faulty(Reason::Nul)],
         TooLong => [faulty(Reason::TooLong(255, Beyond::Text)), faulty(Reason::TooLong(255, Beyond::Blanks))],
         TooLarge => [faulty(Reason::TooLarge)],
+        TooLargeJsonb => [faulty(Reason::TooLargeJsonb)],
         IntegerRange => [faulty(Reason::IntegerRange(ColumnType::BigInt)), faulty(Reason::IntegerRange(ColumnType::Integer))],
         NotBoolean => [faulty(Reason::NotBoolean)],
         NotDouble => [faulty(Reason::NotDouble)],

@@ -129,7 +129,7 @@ impl Namespace {
     #[must_use]
     pub(crate) fn holds(&self, table: &str, schema: &str) -> bool {
         match self.tables.get(table) {
-            _ if !tables_of_tarsy().any(|name| name == table) => true,
+            _ if !is_tarsys(table) => true,
             Some(place) if self.path.iter().any(|of_path| of_path == schema) => place == schema,
             _ => self.place(Some(&schema.to_owned())) <= self.place(self.home()),
         }
@@ -167,8 +167,13 @@ impl Namespace {
 }
 
 /// TARSy's tables, with the ledger.
-fn tables_of_tarsy() -> impl Iterator<Item = &'static str> {
+pub(crate) fn tables_of_tarsy() -> impl Iterator<Item = &'static str> {
     Revision::HEAD.tables().into_iter().chain([ledger::TABLE])
+}
+
+/// Whether a table has a name of TARSy's tables or of the ledger.
+pub(crate) fn is_tarsys(table: &str) -> bool {
+    tables_of_tarsy().any(|name| name == table)
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 //!
 //! The backend uses the tables and reads the ledger. It needs no privilege to change the schema.
 
-use migration::{Revision, ledger};
 use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 
 use super::visible::texts;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
+use crate::database::namespace::tables_of_tarsy;
 use crate::database::quote::quoted;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::diagnostic::{Details, Diagnostic};
@@ -309,9 +309,8 @@ async fn current_role(connection: &Transaction) -> Result<String, DatabaseCause>
 
 /// TARSy's tables with the ledger, and the schema in which each of them is or would be created.
 fn tables(connection: &Transaction) -> (Vec<String>, Vec<String>) {
-    let tables = Revision::HEAD.tables().into_iter().chain([ledger::TABLE]);
     let schema = |table: &str| connection.namespace().schema_of(table).unwrap_or_default().to_owned();
-    tables.map(|table| (table.to_owned(), schema(table))).unzip()
+    tables_of_tarsy().map(|table| (table.to_owned(), schema(table))).unzip()
 }
 
 #[cfg(test)]

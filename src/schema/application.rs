@@ -24,6 +24,8 @@ pub enum Application {
     Successor,
     /// One that has tables of these names.
     Tables(Vec<String>),
+    /// One that has tables of these names beside TARSy's.
+    Stranger(Vec<String>),
     /// One that has only the ledger in common, which names this revision.
     Ledger(String),
 }
@@ -41,6 +43,12 @@ impl fmt::Display for Application {
                 "the database belongs to another application: `{}` {} none of the columns by which TARSy's are known",
                 tables.join("`, `"),
                 if tables.len() == 1 { "has" } else { "have" }
+            ),
+            Self::Stranger(tables) => write!(
+                f,
+                "`{}`, which TARSy did not create, {} the upgrade",
+                tables.join("`, `"),
+                if tables.len() == 1 { "blocks" } else { "block" }
             ),
             Self::Ledger(revision) => write!(
                 f,
@@ -62,6 +70,10 @@ impl Application {
             Self::Tables(_) => {
                 "check the database URL; if it is right, give TARSy a database or a schema of its own; tarsy-db changes \
                  nothing here"
+            }
+            Self::Stranger(_) => {
+                "TARSy needs this name for a table of its own: rename the table that has it, then run the same command \
+                 again; nothing was changed"
             }
             Self::Ledger(_) => {
                 "check the database URL; if it is right, give TARSy a database or a schema of its own, or restore its \

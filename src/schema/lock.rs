@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use migration::Revision;
-use migration::ledger;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::visible;
 use crate::database::connection::{Connection, row};
 use crate::database::failure::DatabaseCause;
 use crate::database::mark;
+use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::sqlite_file::with_suffix;
 use crate::database::transaction::{SearchPath, Transaction};
@@ -108,7 +107,7 @@ fn holder_of_file(url: &DatabaseUrl) -> String {
 /// Finds the session with the advisory lock, or else the oldest one with a lock on one of the tables.
 async fn postgresql_holder(connection: &Connection) -> Result<Option<String>, DbErr> {
     let [high, low] = [KEY >> 32, KEY & 0xffff_ffff].map(Value::from);
-    let tables = visible::texts(&[&[ledger::TABLE], Revision::HEAD.tables().as_slice()].concat());
+    let tables = visible::texts(&tables_of_tarsy().collect::<Vec<_>>());
     let statement =
         Statement::from_sql_and_values(DbBackend::Postgres, include_str!("lock_holder.sql"), [high, low, tables]);
     let holder = connection.reading(async |reading| reading.query_one_raw(statement).await).await?;

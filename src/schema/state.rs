@@ -108,11 +108,15 @@ impl SchemaState {
         let mut namesakes = application::namesakes(&self.tables);
         let is_own = |table: &&str| self.tables.contains_key(*table) && !namesakes.iter().any(|name| name == table);
         let has_own = Revision::BASELINE.tables().iter().any(is_own);
-        if has_own {
-            namesakes.retain(|name| revision.tables().contains(&name.as_str()));
+        match &self.ledger {
+            // A later TARSy may have given its tables other columns.
+            Ledger::At(id) if has_own && Revision::from_id(id).is_none() => namesakes.clear(),
+            _ if has_own => namesakes.retain(|name| revision.tables().contains(&name.as_str())),
+            _ => {}
         }
         match (&self.ledger, namesakes.is_empty()) {
             _ if self.is_successors && !has_own => Some(Application::Successor),
+            (_, false) if has_own => Some(Application::Stranger(namesakes)),
             (_, false) => Some(Application::Tables(namesakes)),
             (Ledger::At(id), true) if self.is_empty() && Revision::from_id(id).is_none() => {
                 Some(Application::Ledger(id.clone()))
@@ -127,6 +131,16 @@ impl SchemaState {
         match &self.ledger {
             Ledger::At(revision) => Some(revision),
             Ledger::Missing | Ledger::Empty | Ledger::Several(_) => None,
+        }
+    }
+
+    /// What the ledger has instead of a revision.
+    #[must_use]
+    pub(crate) fn unrecorded(&self) -> String {
+        match &self.ledger {
+            Ledger::Empty => "`alembic_version` has no rows".to_owned(),
+            Ledger::Several(revisions) => format!("`alembic_version` has {} rows", revisions.len()),
+            Ledger::Missing | Ledger::At(_) => "no `alembic_version`".to_owned(),
         }
     }
 
@@ -328,11 +342,22 @@ mod tests {
         assert_eq!(plan(&[], &["events", "chats"], baseline), tables(&["events", "chats"]));
         assert_eq!(plan(&[], &["events", "agent_executions"], baseline), tables(&["events"]));
         assert_eq!(plan(four, &["events"], baseline), Decision::Adopt, "the baseline has no such table");
-        assert_eq!(plan(four, &["events"], head), tables(&["events"]));
+        let stranger = foreign(Application::Stranger(vec!["events".to_owned()]));
+        assert_eq!(plan(four, &["events"], head), stranger, "the other tables are TARSy's");
         let successor = ["alert_sessions", "agent_executions", "schema_migrations"];
         assert_eq!(plan(&[], &successor, baseline), foreign(Application::Successor));
         assert_eq!(plan(&[], &successor[1..], baseline), foreign(Application::Successor));
         assert_eq!(plan(four, &successor[1..], baseline), Decision::Adopt);
+    }
+
+    #[test]
+    fn tables_of_a_later_tarsy_may_have_other_columns() {
+        let mut tables: BTreeMap<_, _> = Revision::HEAD.tables().into_iter().map(application::identified).collect();
+        tables.insert("chats".to_owned(), BTreeSet::from(["started_at_us".to_owned()]));
+        let later = SchemaState::of(Ledger::At("ffffffffffff".to_owned()), tables);
+        for target in [Revision::BASELINE, Revision::HEAD] {
+            assert_eq!(later.plan(target), Decision::Nothing { revision: "ffffffffffff".to_owned() });
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) struct Question<'r> {
 struct Refusal<'h> {
     source: &'h str,
     revision: &'static str,
-    /// Only of `--check-only`.
+    /// Of `--dry-run` only those in rows that have other hazards.
     #[serde(skip_serializing_if = "Option::is_none")]
     undecided: Option<&'h [Undecided]>,
     hazards: Vec<&'h HazardGroup>,
@@ -77,7 +77,10 @@ impl Question<'_> {
 
     fn refusal(&self, hazards: HazardList) -> Report {
         let choices = choices(&hazards);
-        let all = self.policies.choices().chain(choices.iter().copied());
+        // A policy of this run that could not handle every value gives way to one that can.
+        let is_replaced = |given: &Choice| choices.iter().any(|choice| choice.class == given.class);
+        let kept = self.policies.choices().filter(|given| !is_replaced(given));
+        let all = kept.chain(choices.iter().copied());
         let command = (!choices.is_empty()).then(|| NextCommand::new(self.arguments, self.settings, &self.source, all));
         let groups: Vec<_> = hazards.groups().collect();
         let unhandled: u64 =
@@ -87,7 +90,11 @@ impl Question<'_> {
             header: vec!["class", "column", "values", "example", "policies"],
             rows: groups.iter().map(|group| fields(group)).collect(),
         }];
-        blocks.extend(undecided_block(&self.undecided));
+        let title = match self.arguments.check_only {
+            true => ASK_SERVER,
+            false => "values that the server decides about when the other values of their rows are changed",
+        };
+        blocks.extend(undecided_block(title, &self.undecided));
         if unhandled > 0 {
             let (values, them) = (counted(unhandled, "value"), if unhandled == 1 { "it" } else { "them" });
             blocks
@@ -97,7 +104,7 @@ impl Question<'_> {
         let summary = Refusal {
             source: &self.source,
             revision: self.revision,
-            undecided: self.arguments.check_only.then_some(&self.undecided[..]),
+            undecided: Some(&self.undecided[..]).filter(|open| self.arguments.check_only || !open.is_empty()),
             hazards: groups,
             next_command: command.map(|command| command.text),
         };
@@ -149,26 +156,31 @@ fn chosen(group: &HazardGroup, choices: &[Choice]) -> Option<Policy> {
 fn fields(group: &HazardGroup) -> Vec<Field> {
     let policies: Vec<_> = group.policies.iter().map(ToString::to_string).collect();
     let policies = if policies.is_empty() { "none".to_owned() } else { policies.join(", ") };
+    // Only the server decides about values of these classes: its words are the reason.
+    let is_decided = matches!(group.class, Class::IndexEntry | Class::TooLarge);
+    let answer = if is_decided { format!("PostgreSQL {}", group.postgresql) } else { String::new() };
+    let lines = [group.example.clone(), group.reason.clone(), answer];
     vec![
         group.class.to_string().into(),
         format!("{}.{}", group.table, group.column).trim_end_matches('.').into(),
         output::count(group.count),
-        Field::Lines(
-            [group.example.clone(), group.reason.clone()].into_iter().filter(|line| !line.is_empty()).collect(),
-        ),
+        Field::Lines(lines.into_iter().filter(|line| !line.is_empty()).collect()),
         policies.into(),
     ]
 }
 
+/// The title of [`undecided_block`] where no server was asked.
+pub(crate) const ASK_SERVER: &str = "values that only a server can decide about: ask it with --dry-run";
+
 /// The values that only a server can accept or reject.
-pub(crate) fn undecided_block(undecided: &[Undecided]) -> Option<Block> {
+pub(crate) fn undecided_block(title: &'static str, undecided: &[Undecided]) -> Option<Block> {
     let row = |question: &Undecided| {
         let Undecided { table, columns, class, count, example, .. } = question;
         let column = format!("{table}.{}", columns.join(", "));
         vec![class.to_string().into(), column.into(), output::count(*count), example.as_str().into()]
     };
     (!undecided.is_empty()).then(|| Block::Table {
-        title: "values that only a server can decide about: ask it with --dry-run",
+        title,
         header: vec!["class", "column", "values", "example"],
         rows: undecided.iter().map(row).collect(),
     })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::answer::undecided_block;
+use super::answer::{ASK_SERVER, undecided_block};
 use super::run::Run;
 use super::summary::changes_block;
 use crate::database::namespace::Namespace;
@@ -96,7 +96,7 @@ impl Run<'_> {
         };
         let held = if summary.undecided.is_empty() { held.to_owned() } else { format!("{held}, except perhaps these") };
         let mut blocks = vec![Block::Line(format!("{from}, at revision {revision}: PostgreSQL can hold {held}"))];
-        blocks.extend(undecided_block(&summary.undecided));
+        blocks.extend(undecided_block(ASK_SERVER, &summary.undecided));
         blocks.push(Block::Table { title: "tables", header: vec!["table", "rows", "bytes"], rows: rows.collect() });
         blocks.extend(self.damage_block());
         blocks.extend(changes_block(&self.changes.borrow()));

@@ -65,7 +65,12 @@ pub(crate) async fn run(
         return Err(no_target(arguments, settings));
     }
     let on_commit = || interrupt.hold();
-    let watch = Watch::new(to, (Verb::Finish, "the move"), &on_commit);
+    let work = match (arguments.dry_run, arguments.verify_only) {
+        (true, _) => "the dry run",
+        (_, true) => "the comparison",
+        _ => "the move",
+    };
+    let watch = Watch::new(to, (Verb::Finish, work), &on_commit);
     let progress = watch.over_progress(progress);
     match interrupt.or(move_history(arguments, settings, now, &progress, mode, &watch)).await {
         Ok(result) => result,

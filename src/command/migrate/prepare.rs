@@ -170,7 +170,10 @@ impl Run<'_> {
         let Prepared { plan, source, amounts, orphans, .. } = prepared;
         let questions = watch.elsewhere(source.undecided(&plan.tables, &self.policies, orphans)).await?;
         warn_of_unasked(&questions);
-        self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(()))).ask(target, source, &questions).await
+        let load = self.loading(plan, amounts, orphans, watch, Box::new(|_| Ok(())));
+        let open = load.ask(target, source, &questions).await?;
+        self.undecided.replace(open);
+        Ok(())
     }
 
     /// Asks the target whether the indexes of an operator take the rows.

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use migration::{Revision, ledger};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::ending::give_up;
 use super::load::Load;
 use crate::database::connection::Connection;
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
+use crate::database::namespace::tables_of_tarsy;
 use crate::database::quote::{literal, quoted};
 use crate::progress::{Amount, Phase};
 use crate::schema::model::Schema;
@@ -223,8 +223,7 @@ impl Load<'_> {
 
 /// A table of TARSy's that is not as it was, if there is one. What other applications do in the same schema is theirs.
 fn altered(before: &Schema, now: &Schema) -> Option<&'static str> {
-    let names = Revision::HEAD.tables().into_iter().chain([ledger::TABLE]);
-    names.into_iter().find(|name| before.tables.get(*name) != now.tables.get(*name))
+    tables_of_tarsy().find(|name| before.tables.get(*name) != now.tables.get(*name))
 }
 
 /// An error that another session caused, which a retry can solve.

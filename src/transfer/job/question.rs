@@ -1,5 +1,6 @@
 //! Asks the server about rows that only it can accept or reject, by copying them to temporary tables.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sqlx::PgConnection;
@@ -7,7 +8,7 @@ use sqlx::PgConnection;
 use super::ending::give_up;
 use super::load::Load;
 use crate::database::connection::Connection;
-use crate::database::failure::{Action, ResultExt, Verb};
+use crate::database::failure::{Action, DatabaseCause, ResultExt, Verb};
 use crate::database::quote::quoted;
 use crate::progress::{Amount, Phase, Silence};
 use crate::transfer::error::TransferError;
@@ -22,14 +23,15 @@ use crate::transfer::target::error::WriteError;
 use crate::transfer::target::operation::Operation;
 use crate::transfer::target::own_indexes::OwnIndex;
 use crate::transfer::target::session::execute;
-use crate::transfer::value::hazard::Reason;
+use crate::transfer::value::hazard::{Reason, Values};
 use crate::transfer::value::policy::{Class, Policy};
 
 const ACTION: (Verb, &str) = (Verb::Ask, "the target about long values");
 const ASK_INDEXES: (Verb, &str) = (Verb::Ask, "the target about its indexes");
 
 impl Load<'_> {
-    /// Asks the target about each of these rows, and rolls back. The rows that it rejects become hazards.
+    /// Asks the target about each of these rows, and rolls back. The rows that it rejects become hazards. Returns the
+    /// questions about rows that it could not be asked about, because they have other hazards.
     ///
     /// # Errors
     /// [`TransferError`] if the source or the target cannot be used.
@@ -38,24 +40,24 @@ impl Load<'_> {
         target: &Connection,
         source: &mut Source,
         questions: &[Undecided],
-    ) -> Result<(), TransferError> {
+    ) -> Result<Vec<Undecided>, TransferError> {
         if questions.iter().all(|question| question.rows.is_empty()) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let pool = target.pool().get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
         let asked = async {
-            execute(&mut connection, "BEGIN".to_owned()).await.context(ACTION)?;
-            self.set_up(&mut connection).await?;
+            self.begin_to_ask(&mut connection).await.context(ACTION)?;
             self.choose_compression(&mut connection).await?;
-            let mut rejected = Vec::new();
+            let (mut answered, mut open) = (Vec::new(), Vec::new());
             for question in questions {
-                self.ask_about(&mut connection, source, question, &mut rejected).await?;
+                open.extend(self.ask_about(&mut connection, source, question, &mut answered).await?);
             }
-            Ok(execute(&mut connection, "ROLLBACK".to_owned()).await.context(ACTION)?)
+            execute(&mut connection, "ROLLBACK".to_owned()).await.context(ACTION)?;
+            Ok(open)
         };
         match asked.await {
-            Ok(()) => Ok(()),
+            Ok(open) => Ok(open),
             Err(error) => {
                 give_up(connection.detach(), &error).await;
                 Err(error)
@@ -77,8 +79,7 @@ impl Load<'_> {
         let pool = target.pool().get_postgres_connection_pool();
         let mut connection = pool.acquire().await.context((Verb::Open, "the target"))?;
         let asked = async {
-            execute(&mut connection, "BEGIN".to_owned()).await.context(ASK_INDEXES)?;
-            self.set_up(&mut connection).await?;
+            self.begin_to_ask(&mut connection).await.context(ASK_INDEXES)?;
             self.choose_compression(&mut connection).await?;
             for table in &self.plan.tables {
                 self.ask_own_indexes_of(&mut connection, source, table, operation).await?;
@@ -92,6 +93,13 @@ impl Load<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Begins a transaction that is watched: the server may work on one value, or on one index, for minutes.
+    async fn begin_to_ask(&self, connection: &mut PgConnection) -> Result<(), DatabaseCause> {
+        execute(connection, "BEGIN".to_owned()).await?;
+        self.set_up(connection).await?;
+        Ok(self.watch.join(connection).await?)
     }
 
     async fn ask_own_indexes_of(
@@ -135,47 +143,75 @@ impl Load<'_> {
         self.policies.of(Class::Orphan) == Policy::Adopt
     }
 
-    /// `rejected` are the questions and rows that the target has rejected so far.
+    /// `answered` are the questions and rows that need not be asked about again: the target has rejected the row, or cannot
+    /// be asked about it. Returns the question about the latter.
     async fn ask_about<'q>(
         &self,
         connection: &mut PgConnection,
         source: &mut Source,
         question: &'q Undecided,
-        rejected: &mut Vec<(&'q Undecided, i64)>,
-    ) -> Result<(), TransferError> {
-        let Some(table) = self.plan.tables.iter().find(|table| table.name == question.table) else { return Ok(()) };
+        answered: &mut Vec<(&'q Undecided, i64)>,
+    ) -> Result<Option<Undecided>, TransferError> {
+        let Some(table) = self.plan.tables.iter().find(|table| table.name == question.table) else { return Ok(None) };
+        let mut open = question.without_rows();
+        open.count = 0;
         let place = create(connection, table, question).await?;
-        let total = Amount { rows: question.rows.len() as u64, bytes: 0 };
+        let of_same_value =
+            answered.iter().filter(|(other, _)| other.table == question.table && question.includes(&other.columns));
+        let known: BTreeSet<_> = of_same_value.map(|(_, row)| *row).collect();
+        let rows: Vec<_> = question.rows.iter().copied().filter(|row| !known.contains(row)).collect();
+        let total = Amount { rows: rows.len() as u64, bytes: 0 };
         let meter = self.progress.begin(Phase::new("asking about long values of", &table.name), total);
-        for row in &question.rows {
-            let is_known = |(other, known): &(&Undecided, i64)| {
-                known == row && other.table == question.table && question.includes(&other.columns)
-            };
-            if rejected.iter().any(is_known) {
-                continue;
-            }
+        // The last is asked about next.
+        let mut blocks: Vec<_> = rows.chunks(question.rows_at_once()).rev().collect();
+        while let Some(block) = blocks.pop() {
             // FREEZE needs a table that this savepoint has truncated.
             let again = format!("ROLLBACK TO SAVEPOINT asked; TRUNCATE {place}");
             execute(connection, again).await.context(ACTION)?;
-            let pass = Pass { only: Some(question.is_row(*row)), ..self.pass(table) };
+            let pass = Pass { only: Some(question.are_rows(block)), ..self.pass(table) };
             let copy = TableCopy { pass, place: &place, estimate: Amount::default() };
             let silent = Reporting { progress: &Silence, findings: &Unreported };
-            match copy_table(connection, &mut source.reader, copy, &silent).await {
+            let copied = copy_table(connection, &mut source.reader, copy, &silent).await;
+            if block.len() > 1 && matches!(copied, Err(WriteError::Rejected { .. } | WriteError::FoundHazard)) {
+                let (first, second) = block.split_at(block.len() / 2);
+                blocks.extend([second, first]);
+                continue;
+            }
+            match copied {
                 Err(WriteError::Rejected { cause, .. }) => {
-                    let reply = (self.values, cause.message);
-                    self.findings.hazards(&source.rejected(table, question, *row, reply).await?)?;
-                    rejected.push((question, *row));
+                    let row = block[0];
+                    let reply = (self.values, without_temporary_names(&cause));
+                    self.findings.hazards(&source.rejected(table, question, row, reply).await?)?;
+                    answered.push((question, row));
                 }
-                // The scan of the source finds those that are hazards anyway.
-                Ok(_) | Err(WriteError::FoundHazard) => {}
+                Ok(_) => {}
+                // The scan of the source finds the other value. With it changed, the server decides about this one.
+                Err(WriteError::FoundHazard) => {
+                    let row = block[0];
+                    if open.count == 0 {
+                        let named = source.rejected(table, question, row, (Values::Hidden, String::new())).await?;
+                        open.example = named.into_iter().next().map_or_else(String::new, |hazard| hazard.primary_key);
+                    }
+                    open.count += 1;
+                    answered.push((question, row));
+                }
                 Err(error) => return Err(error.into()),
             }
-            meter.advance(Amount { rows: 1, bytes: 0 });
+            meter.advance(Amount { rows: block.len() as u64, bytes: 0 });
         }
         meter.finish();
         let end = format!("ROLLBACK TO SAVEPOINT asked; RELEASE SAVEPOINT asked; DROP TABLE {place}");
-        Ok(execute(connection, end).await.context(ACTION)?)
+        execute(connection, end).await.context(ACTION)?;
+        Ok((open.count > 0).then_some(open))
     }
+}
+
+/// Why the target rejects a row, without the index and the row of the temporary table.
+fn without_temporary_names(cause: &DatabaseCause) -> String {
+    let detail = cause.server().and_then(|server| server.detail.as_ref());
+    let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let message = cause.message.strip_suffix(&detail).unwrap_or(&cause.message);
+    message.split(" for index \"").next().unwrap_or(message).to_owned()
 }
 
 /// Creates a temporary table with the index that a question is about, and a savepoint. Returns its quoted name.

@@ -20,6 +20,9 @@ pub(crate) const SAFE_ENTRY: usize = 2600;
 /// while the server reads it, and so is `jsonb` of 256 MB, of which each byte of text may need six.
 const SAFE_JSONB: usize = 32 * 1024 * 1024;
 
+/// How many rows with long index entries are sent together. If the server rejects them, each half is sent again.
+const ENTRIES_AT_ONCE: usize = 100;
+
 /// Rows that only the server can decide about, for one reason.
 #[derive(Debug, Serialize)]
 pub(crate) struct Undecided {
@@ -95,7 +98,7 @@ impl Undecided {
     }
 
     /// The same without the list of rows, which may be long.
-    pub(super) fn without_rows(&self) -> Self {
+    pub(crate) fn without_rows(&self) -> Self {
         let Self { table, columns, class, count, example, reason, id, .. } = self;
         Self {
             table: table.clone(),
@@ -121,14 +124,21 @@ impl Undecided {
         format!("{length} > {}", if self.reason == Reason::IndexEntry { SAFE_ENTRY } else { SAFE_JSONB })
     }
 
-    /// The condition for one of its rows.
-    pub(crate) fn is_row(&self, row: i64) -> String {
-        format!("{} = {row}", self.id)
+    /// The condition for some of its rows.
+    pub(crate) fn are_rows(&self, rows: &[i64]) -> String {
+        let rows: Vec<_> = rows.iter().map(i64::to_string).collect();
+        format!("{} IN ({})", self.id, rows.join(", "))
+    }
+
+    /// How many of its rows the server is asked about in one statement.
+    pub(crate) fn rows_at_once(&self) -> usize {
+        // A document of the other questions has megabytes.
+        if self.reason == Reason::IndexEntry { ENTRIES_AT_ONCE } else { 1 }
     }
 
     /// One of its rows as a hazard, after the server rejected it with this message.
     pub(crate) fn rejected(&self, search: Search<'_>, row: i64, message: &str) -> Result<Vec<Hazard>, DatabaseCause> {
-        let from = format!("FROM {} WHERE {}", rows_of(&self.table), self.is_row(row));
+        let from = format!("FROM {} WHERE {}", rows_of(&self.table), self.are_rows(&[row]));
         let mut found = Vec::new();
         search.each(&self.columns, self.reason, &from, &mut |hazard| {
             found.push(Hazard { postgresql: format!("rejects it: {message}"), ..hazard });
@@ -146,6 +156,6 @@ fn questions(table: &TablePlan, policies: &Policies) -> Vec<Undecided> {
     // Of several indexes with a value the one with the fewest columns counts it.
     entries.sort_by_key(|question| question.columns.len());
     let documents = table.columns.iter().filter(|column| column.target == ColumnType::Jsonb);
-    let documents = documents.map(|column| Undecided::new(table, vec![column.name.clone()], Reason::TooLarge));
+    let documents = documents.map(|column| Undecided::new(table, vec![column.name.clone()], Reason::TooLargeJsonb));
     entries.into_iter().chain(documents).collect()
 }

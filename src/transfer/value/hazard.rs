@@ -142,6 +142,8 @@ pub enum Reason {
     TooLong(usize, Beyond),
     /// More bytes than a PostgreSQL field can hold.
     TooLarge,
+    /// JSON of which `jsonb` would take more bytes, or more items, than the server allows.
+    TooLargeJsonb,
     /// An integer out of the range of the column's type.
     IntegerRange(ColumnType),
     /// Not 0 or 1.
@@ -202,7 +204,7 @@ impl Reason {
             Reason::Utf8 => Class::InvalidUtf8,
             Reason::Nul | Reason::NulEscape(_) => Class::Nul,
             Reason::TooLong(..) => Class::TooLong,
-            Reason::TooLarge => Class::TooLarge,
+            Reason::TooLarge | Reason::TooLargeJsonb => Class::TooLarge,
             Reason::IntegerRange(_) => Class::IntegerRange,
             Reason::Infinite | Reason::NotANumber => Class::NonFinite,
             Reason::EmptyJson | Reason::MalformedJson => Class::InvalidJson,
@@ -230,6 +232,7 @@ impl Reason {
             }
             Reason::TooLong(_, Beyond::Blanks) => "silently removes the blanks at the end",
             Reason::TooLarge => "rejects it: out of memory",
+            Reason::TooLargeJsonb => "rejects it",
             Reason::IntegerRange(target) => return format!("rejects it: {target} out of range"),
             Reason::NotBoolean => "rejects it: invalid input for type boolean",
             Reason::NotDouble => "rounds it to the nearest double",
@@ -268,6 +271,7 @@ impl fmt::Display for Reason {
             Reason::Nul => "U+0000 in text",
             Reason::TooLong(limit, _) => return write!(f, "more than the {limit} characters that the column allows"),
             Reason::TooLarge => "more bytes than a PostgreSQL field can hold",
+            Reason::TooLargeJsonb => "too large as `jsonb`",
             Reason::IntegerRange(ColumnType::BigInt) => "out of the range of 64-bit integers",
             Reason::IntegerRange(_) => "out of the range of 32-bit integers",
             Reason::NotBoolean => "neither 0 nor 1 in a boolean column",

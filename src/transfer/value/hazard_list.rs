@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::hazard::Hazard;
-use super::policy::{Class, Policy};
 use serde::Serialize;
 
+use super::hazard::Hazard;
+use super::policy::{Class, Policy};
 use crate::diagnostic::{Counts, Details, Diagnostic, NAMED};
 use crate::exit_code::ExitCode;
 use crate::format::counted;
@@ -31,13 +31,15 @@ pub(crate) struct HazardGroup {
     pub example: String,
     /// What is wrong with it.
     pub reason: String,
+    /// What PostgreSQL would do with it, or what the server said.
+    pub postgresql: String,
     /// The policies that can handle all of them.
     pub policies: Vec<Policy>,
 }
 
 impl HazardGroup {
     fn of(hazard: &Hazard) -> Self {
-        let Hazard { table, primary_key, column, class, reason, policies, .. } = hazard;
+        let Hazard { table, primary_key, column, class, reason, postgresql, policies, .. } = hazard;
         Self {
             class: *class,
             table: table.clone(),
@@ -45,6 +47,7 @@ impl HazardGroup {
             count: 0,
             example: primary_key.clone(),
             reason: reason.clone(),
+            postgresql: postgresql.clone(),
             policies: policies.to_vec(),
         }
     }

@@ -210,6 +210,66 @@ fn a_dry_run_asks_the_target_which_long_values_it_takes() {
     assert_eq!(target.number("SELECT max(length(alert_type))::bigint FROM alert_sessions"), 3000);
 }
 
+#[apply(test)]
+fn a_long_value_in_a_row_with_another_hazard_is_said_to_be_undecided() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    insert_session(&source, "two", "completed", Some(NOW_US));
+    source.execute(
+        "UPDATE alert_sessions SET alert_type = 'x' || char(0) || hex(randomblob(6000)) WHERE session_id = 'two'",
+    );
+    let document = rehearse(&source, &target).expect(65).json();
+    let expected = json!([{
+        "table": "alert_sessions", "columns": ["alert_type"], "class": "index-entry", "count": 1, "example": "two",
+    }]);
+    assert_eq!(document["undecided"], expected);
+    let shown = rehearsal_shown(&source, &target).expect(65).stdout;
+    assert!(shown.contains("values that the server decides about when the other values"), "{shown}");
+    assert!(shown.contains("the server decides about 1 undecided value when the command runs"), "{shown}");
+}
+
+#[apply(test)]
+fn the_command_has_no_policy_twice() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    // Only one of the two can be NULL.
+    source.execute("UPDATE alert_sessions SET status = 'x' || char(0), final_analysis = 'x' || char(0)");
+    source.execute("UPDATE llm_interactions SET duration_ms = 3000000000, input_tokens = 3000000000");
+    let mut command = migrate(&source, &target);
+    command.args(["--dry-run", "--on", "integer-range=null", "--report", "report.json"]);
+    let document = Outcome::of(&mut command).expect(65).json();
+    let next = document["next_command"].as_str().expect("a command");
+    assert_eq!(next.matches("--on integer-range=").count(), 1, "{next}");
+    assert!(next.contains("--on integer-range=clamp") && next.contains("--on nul=replace"), "{next}");
+}
+
+#[apply(test)]
+fn a_rejected_entry_is_named_without_the_temporary_table() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    source.execute("UPDATE alert_sessions SET alert_type = hex(randomblob(2000))");
+    let hazards = rehearse(&source, &target).expect(65).json()["hazards"].clone();
+    let answer = hazards[0]["postgresql"].as_str().expect("an answer");
+    assert!(answer.starts_with("rejects it: index row ") && answer.ends_with(" 2704"), "{answer}");
+}
+
+/// The limit without an answer is four times `connect_timeout`.
+#[apply(test)]
+fn a_dry_run_waits_for_a_server_that_works_on_one_index() {
+    let (source, target) = source_and_target();
+    insert_session(&source, "one", "completed", Some(NOW_US));
+    target.create_schema(Schema::Baseline);
+    target.execute(
+        "CREATE FUNCTION slow(value varchar) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM pg_catalog.pg_sleep(11); RETURN value; END $$;
+         CREATE INDEX slow ON alert_sessions (slow(agent_type))",
+    );
+    let url = format!("{}?connect_timeout=2", target.url());
+    let mut command = bare_tarsy_db(source.directory());
+    command.args(["migrate-sqlite-to-postgres", "--dry-run", "--to", &url]);
+    Outcome::of(&mut command).expect(0);
+}
+
 /// An index of an operator by its name, and what its statement says after that.
 const OWN_INDEXES: &[(&str, &str)] = &[
     ("expression", "INDEX expression ON alert_sessions ((alert_data::text))"),
