@@ -7,7 +7,7 @@ use crate::database::failure::DatabaseError;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
-use crate::history::removal::batch_error::Removed;
+use crate::history::removal::batch_error::{Removed, is_upgraded_concurrently};
 use crate::history::tables::SESSIONS;
 use crate::interrupt::Signal;
 
@@ -49,6 +49,13 @@ pub(crate) enum Stop {
     /// A signal; the current batch was completed.
     Signal(Signal),
     Failed(Error),
+}
+
+impl Stop {
+    /// Whether another session has upgraded the schema.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        matches!(self, Self::Failed(Error::Database(error)) if is_upgraded_concurrently(&error.cause))
+    }
 }
 
 /// The result of the run if sessions remain.

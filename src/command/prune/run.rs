@@ -320,17 +320,20 @@ impl PruneRun<'_> {
         let Some(archive) = self.history.archive.as_mut().filter(|archive| archive.lacks_indexes()) else {
             return ArchiveIndexes::Complete;
         };
-        if ending.stopped.is_some() {
+        // No later run has this archive after an upgrade of the database.
+        let is_upgraded = ending.stopped.as_ref().is_some_and(Stop::is_upgrade);
+        if ending.stopped.is_some() && !is_upgraded {
             return ArchiveIndexes::Missing;
         }
         let meter = self.context.progress.begin(Phase::new("indexing", "the archive"), Amount::default());
         let created = self.bounds.interrupt.or(archive.create_indexes()).await;
         meter.finish();
-        ending.stopped = match created {
+        let stopped = match created {
             Ok(Ok(())) => return ArchiveIndexes::Created,
-            Ok(Err(error)) => Some(Stop::Failed(error.into())),
-            Err(signal) => Some(Stop::Signal(signal)),
+            Ok(Err(error)) => Stop::Failed(error.into()),
+            Err(signal) => Stop::Signal(signal),
         };
+        ending.stopped = ending.stopped.take().or(Some(stopped));
         ArchiveIndexes::Missing
     }
 

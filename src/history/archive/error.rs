@@ -115,7 +115,8 @@ impl Diagnostic for ArchiveError {
                  `--archive` and `--compress`"
             }
             Self::OtherRevision { .. } => {
-                "give `--archive` another file, or upgrade this one with `tarsy-db init --to`; nothing was removed"
+                "give `--archive` another file; nothing was removed. To upgrade this one, run `tarsy-db check --fix` and then \
+                 `tarsy-db init --to` on a copy of it: an upgrade may drop columns, as revision 4 does with `alert_id`"
             }
             Self::Lacking { .. } => {
                 "move columns of your own to a table of your own, or prune without `--archive`; nothing was removed"

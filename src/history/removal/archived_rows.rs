@@ -7,6 +7,7 @@ use super::batch_error::BatchError;
 use super::file_rows::{FileRows, RemovedChunk};
 use crate::database::connection::row;
 use crate::database::transaction::Transaction;
+use crate::format::counted;
 use crate::history::archive::transaction::{ArchiveTransaction, table_of};
 use crate::history::tables::delete_many;
 
@@ -33,6 +34,8 @@ pub(super) async fn remove_chunks(
         count += rows.len() as u64;
         archive.take_all(table, rows, bytes).await.map_err(BatchError::in_archive)?;
         if is_last {
+            // These statements are SQLite's own, which the driver does not log.
+            tracing::debug!("DELETE FROM {table}, and INSERT into the archive: {}", counted(count, "row"));
             return Ok(count);
         }
     }

@@ -98,11 +98,18 @@ pub(super) fn too_few_removed(gone: u64, wanted: usize, table: &str) -> Database
     DatabaseCause::new(ErrorClass::Other, message)
 }
 
+const UPGRADED: &str = "another session has upgraded the schema";
+
+/// Whether it is the error of [`upgraded_concurrently`].
+pub(crate) fn is_upgraded_concurrently(cause: &DatabaseCause) -> bool {
+    cause.class == ErrorClass::Conflict && cause.message == UPGRADED
+}
+
 /// The schema is no longer the one that was read: a statement may name columns that do not exist any more.
 pub(crate) fn upgraded_concurrently() -> BatchError {
-    let cause = DatabaseCause::new(ErrorClass::Conflict, "another session has upgraded the schema").with_remedy(
-        "run the same command again; an archive of the earlier revision has to be upgraded first, with `tarsy-db init --to \
-         REVISION --database-url sqlite:///ARCHIVE`, or name another one",
+    let cause = DatabaseCause::new(ErrorClass::Conflict, UPGRADED).with_remedy(
+        "run the same command again; if it has `--archive`, give that another file, because the archive is at the earlier \
+         revision",
     );
     BatchError { place: FailedIn::Schema, ..BatchError::from(cause) }
 }
