@@ -109,7 +109,7 @@ impl Sequence {
 /// Whether a number is at least nine tenths of the largest possible one.
 #[must_use]
 pub(crate) fn is_nearly_full(number: impl Into<i128>, largest_possible: i64) -> bool {
-    number.into() >= (largest_possible / 10 * 9).into()
+    number.into() * 10 >= i128::from(largest_possible) * 9
 }
 
 /// Reads the sequences of all visible tables, also of those that are not TARSy's.

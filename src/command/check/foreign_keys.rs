@@ -7,6 +7,7 @@ use serde_json::json;
 use super::finding::Finding;
 use super::mode::Depth;
 use crate::database::failure::DatabaseCause;
+use crate::database::namespace::is_tarsys;
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::exit_code::ExitCode;
@@ -34,8 +35,10 @@ pub(crate) async fn foreign_keys(connection: &Transaction, found: &Schema, depth
 struct Orphans {
     /// By TARSy's references.
     of_tarsy: Vec<OrphanCount>,
-    /// By other foreign keys, as text.
+    /// By other foreign keys of TARSy's tables, as text.
     others: Vec<String>,
+    /// In tables of other applications, as text.
+    of_others: Vec<String>,
     /// The keys that are not checked, as text.
     unchecked: Vec<String>,
 }
@@ -45,8 +48,8 @@ async fn count_orphans(connection: &Transaction, found: &Schema) -> Result<Orpha
     let of_tarsy = orphans::count(connection, &comparable, Counted::All).await.map_err(|error| error.cause)?;
     index_check::require_matching_indexes(connection, &orphans::searched(&comparable, &of_tarsy)).await?;
     let unchecked = REFERENCES.iter().filter(|reference| reference.is_in(found) && !reference.is_in(&comparable));
-    let unchecked = unchecked.map(|reference| not_checked(reference.child, reference.column)).collect();
-    let mut orphans = Orphans { of_tarsy, others: Vec::new(), unchecked };
+    let unchecked = unchecked.map(|reference| not_checked(reference.child, reference.column, FOREIGN_TYPE)).collect();
+    let mut orphans = Orphans { of_tarsy, unchecked, ..Orphans::default() };
     count_others(connection, found, &mut orphans).await?;
     Ok(orphans)
 }
@@ -65,12 +68,16 @@ async fn without_foreign_types(connection: &Transaction, found: &Schema) -> Resu
     Ok(comparable)
 }
 
-fn lost_rows(Orphans { of_tarsy, others, unchecked }: &Orphans) -> Finding {
+fn lost_rows(Orphans { of_tarsy, others, of_others, unchecked }: &Orphans) -> Finding {
     let texts = of_tarsy.iter().map(|count| lost(count.rows, count.reference.child, count.reference.parent));
+    let others: Vec<_> = others.iter().chain(of_others).cloned().collect();
     let mut lines = diff::first_of(texts.chain(others.iter().cloned()).collect());
     match (lines.is_empty(), unchecked.is_empty()) {
         (true, true) => return Finding::ok(NAME, "every row has its parent"),
-        (true, false) => return Finding::new(NAME, Status::Note, diff::first_of(unchecked.clone())),
+        (true, false) => {
+            let note = Finding::new(NAME, Status::Note, diff::first_of(unchecked.clone()));
+            return note.because("not_checked").with(json!({ "keys": unchecked }));
+        }
         (false, _) => {}
     }
     if !of_tarsy.is_empty() {
@@ -85,17 +92,30 @@ fn lost_rows(Orphans { of_tarsy, others, unchecked }: &Orphans) -> Finding {
         })
         .collect();
     let data = json!({ "orphans": references, "others": others });
-    Finding::failed(NAME, ExitCode::Drift, lines).because("orphans").with(data)
+    // What is wrong with another application's table does not make the history unsound.
+    let finding = match of_tarsy.is_empty() && of_others.len() == others.len() {
+        true => Finding::new(NAME, Status::Warning, lines),
+        false => Finding::failed(NAME, ExitCode::Drift, lines),
+    };
+    finding.because("orphans").with(data)
 }
 
 /// What PostgreSQL's constraints enforce.
 fn vouched_for(found: &Schema) -> Finding {
     let unproven = keys(found).filter(|(_, key)| !key.validated);
-    let unproven: Vec<_> =
-        unproven.map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", "))).collect();
+    let (own, others): (Vec<_>, Vec<_>) = unproven.partition(|(table, _)| is_tarsys(table));
+    let unproven: Vec<_> = own
+        .iter()
+        .chain(&others)
+        .map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", ")))
+        .collect();
     if !unproven.is_empty() {
         let data = json!({ "keys": unproven });
-        return Finding::failed(NAME, ExitCode::Drift, diff::first_of(unproven)).because("not_valid").with(data);
+        let finding = match own.is_empty() {
+            true => Finding::new(NAME, Status::Warning, diff::first_of(unproven)),
+            false => Finding::failed(NAME, ExitCode::Drift, diff::first_of(unproven)),
+        };
+        return finding.because("not_valid").with(data);
     }
     let unguarded = REFERENCES.iter().filter(|reference| reference.is_in(found) && !is_enforced(reference, found));
     let unguarded: Vec<_> = unguarded
@@ -124,8 +144,10 @@ fn lost(rows: u64, child: &str, parent: &str) -> String {
     format!("{child}: {} without a parent in {parent}", counted(rows, "row"))
 }
 
-fn not_checked(table: &str, columns: &str) -> String {
-    format!("{table}({columns}) is not checked: not all types and operators of the key are PostgreSQL's own")
+const FOREIGN_TYPE: &str = "not all types and operators of the key are PostgreSQL's own";
+
+fn not_checked(table: &str, columns: &str, why: &str) -> String {
+    format!("{table}({columns}) is not checked: {why}")
 }
 
 /// Counts the rows without a parent by foreign keys that are not TARSy's.
@@ -133,23 +155,54 @@ async fn count_others(connection: &Transaction, found: &Schema, orphans: &mut Or
     let others =
         keys(found).filter(|(table, key)| !REFERENCES.iter().any(|reference| reference.is_enforced_by(table, key)));
     for (name, key) in others {
-        let place = place(name, &found.tables[name]);
-        let statement = match connection.backend() {
-            DbBackend::Postgres if key.operators.is_empty() => {
-                orphans.unchecked.push(not_checked(name, &key.columns.join(", ")));
-                continue;
-            }
-            DbBackend::Postgres if !are_held(connection, [&place, &key.referenced_place]).await? => continue,
-            DbBackend::Postgres => postgresql_orphans(&place, key),
-            _ => sqlite_orphans(name, key),
+        let counted = match connection.backend() {
+            DbBackend::Postgres if key.operators.is_empty() => Err(FOREIGN_TYPE.to_owned()),
+            _ => count_by(connection, name, &found.tables[name], key).await?,
         };
-        let counted = connection.query_one_raw(statement).await?;
-        let rows: i64 = counted.map_or(Ok(0), |row| row.try_get("", "orphans"))?;
-        if rows > 0 {
-            orphans.others.push(lost(rows.unsigned_abs(), name, &key.referenced_table));
+        match counted {
+            Ok(0) => {}
+            Ok(rows) => {
+                let place = if is_tarsys(name) { &mut orphans.others } else { &mut orphans.of_others };
+                place.push(lost(rows, name, &key.referenced_table));
+            }
+            Err(why) => orphans.unchecked.push(not_checked(name, &key.columns.join(", "), &why)),
         }
     }
     Ok(())
+}
+
+/// Counts the rows without a parent by one key, or says why that is not possible, such as a missing privilege on another
+/// application's table. What was counted before stays valid.
+async fn count_by(
+    connection: &Transaction,
+    name: &str,
+    table: &Table,
+    key: &ForeignKey,
+) -> Result<Result<u64, String>, DbErr> {
+    if connection.backend() != DbBackend::Postgres {
+        return Ok(count_rows(connection, sqlite_orphans(name, key)).await.map_err(reason));
+    }
+    connection.execute_unprepared("SAVEPOINT foreign_key").await?;
+    let place = place(name, table);
+    let counted = async {
+        match are_held(connection, [&place, &key.referenced_place]).await? {
+            true => count_rows(connection, postgresql_orphans(&place, key)).await,
+            false => Ok(0),
+        }
+    };
+    let counted = counted.await;
+    let end = if counted.is_ok() { "" } else { "ROLLBACK TO SAVEPOINT foreign_key; " };
+    connection.execute_unprepared(&format!("{end}RELEASE SAVEPOINT foreign_key")).await?;
+    Ok(counted.map_err(reason))
+}
+
+async fn count_rows(connection: &Transaction, statement: Statement) -> Result<u64, DbErr> {
+    let row = connection.query_one_raw(statement).await?;
+    Ok(row.map_or(Ok(0), |row| row.try_get::<i64>("", "orphans"))?.unsigned_abs())
+}
+
+fn reason(error: DbErr) -> String {
+    DatabaseCause::from(error).to_string()
 }
 
 /// Locks both tables of a key. False if one was replaced.
@@ -203,6 +256,8 @@ mod tests {
         let own = || vec![lost(1, "notes", "people")];
         let others = lost_rows(&Orphans { others: own(), ..Orphans::default() });
         assert_eq!((others.exit_code, others.detail.0), (ExitCode::Drift, own()));
+        let of_others = lost_rows(&Orphans { of_others: own(), ..Orphans::default() });
+        assert_eq!((of_others.status, of_others.exit_code), (Status::Warning, ExitCode::Done));
         let of_tarsy = lost_rows(&Orphans {
             of_tarsy: vec![OrphanCount { reference: REFERENCES[0], rows: 3 }],
             others: own(),

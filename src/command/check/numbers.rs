@@ -18,7 +18,7 @@ use crate::exit_code::ExitCode;
 use crate::format::{counted, number};
 use crate::output::Status;
 use crate::schema::column_kind::ColumnKind;
-use crate::schema::model::Schema;
+use crate::schema::model::{Schema, Table};
 use crate::schema::sequence::{self, Sequence, is_nearly_full};
 use crate::schema::{diff, visible};
 
@@ -38,16 +38,22 @@ pub(super) async fn sequences(connection: &Transaction) -> Finding {
 }
 
 fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
-    let exhausted = sequences.iter().filter(|sequence| sequence.is_exhausted()).map(without_numbers);
-    let behind = sequences.iter().filter_map(Sequence::fault);
-    let faults: Vec<_> = exhausted.chain(behind).collect();
+    // What is wrong with another application's table does not make the history unsound.
+    let (own, others): (Vec<_>, Vec<_>) = sequences.iter().partition(|sequence| sequence.is_tarsys);
+    let (faults, faults_of_others) = (faults(&own), faults(&others));
     let nearly: Vec<_> =
         sequences.iter().filter(|sequence| sequence.is_nearly_exhausted()).map(almost_without).collect();
     let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
-    let has_exhausted = sequences.iter().any(Sequence::is_exhausted);
+    let code = |sequences: &[&Sequence]| match sequences.iter().any(|sequence| sequence.is_exhausted()) {
+        true => "sequence_exhausted",
+        false => "sequence_behind",
+    };
     let finding = if !faults.is_empty() {
-        let code = if has_exhausted { "sequence_exhausted" } else { "sequence_behind" };
-        Finding::failed(name, ExitCode::Drift, diff::first_of(faults)).because(code)
+        let lines = faults.into_iter().chain(faults_of_others).collect();
+        Finding::failed(name, ExitCode::Drift, diff::first_of(lines)).because(code(&own))
+    } else if !faults_of_others.is_empty() {
+        let lines = faults_of_others.into_iter().chain(nearly).collect();
+        Finding::new(name, Status::Warning, diff::first_of(lines)).because(code(&others))
     } else if !nearly.is_empty() {
         Finding::new(name, Status::Warning, diff::first_of(nearly)).because("sequence_nearly_exhausted")
     } else if !unread.is_empty() {
@@ -65,6 +71,13 @@ fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
         })
         .collect();
     finding.with(json!({ "sequences": figures }))
+}
+
+/// The sequences without a number for the next insert, then those that are behind the data.
+fn faults(sequences: &[&Sequence]) -> Vec<String> {
+    let exhausted = sequences.iter().filter(|sequence| sequence.is_exhausted());
+    let exhausted = exhausted.map(|sequence| without_numbers(sequence));
+    exhausted.chain(sequences.iter().filter_map(|sequence| sequence.fault())).collect()
 }
 
 fn without_numbers(sequence: &Sequence) -> String {
@@ -182,8 +195,9 @@ async fn large_values(connection: &Transaction, found: &Schema) -> Result<Vec<La
 /// How many stages without an end began so long ago that their duration does not fit, or soon will not.
 async fn long_stages(connection: &Transaction, found: &Schema, now: DateTime<Utc>) -> Result<u64, DbErr> {
     const TABLE: &str = "stage_executions";
-    let has_limit = found.tables.get(TABLE).and_then(|table| table.columns.get("duration_ms"));
-    if has_limit.is_none_or(|column| column.kind != ColumnKind::Integer) {
+    let Some(Table { columns, .. }) = found.tables.get(TABLE) else { return Ok(0) };
+    let has_limit = columns.get("duration_ms").is_some_and(|column| column.kind == ColumnKind::Integer);
+    if !has_limit || !["started_at_us", "completed_at_us"].iter().all(|column| columns.contains_key(*column)) {
         return Ok(0);
     }
     let place = connection.namespace().table(TABLE);
@@ -252,8 +266,8 @@ mod tests {
     #[test]
     fn a_sequence_warns_from_nine_tenths_on_and_fails_without_a_number() {
         let judged = |next| judged("sequences", &[sequence(Some(next))]);
-        assert_eq!(judged(1_932_735_276).status, Status::Ok);
-        assert_eq!(judged(1_932_735_277).status, Status::Warning);
+        assert_eq!(judged(1_932_735_283).status, Status::Ok);
+        assert_eq!(judged(1_932_735_284).status, Status::Warning);
         assert_eq!(judged(LARGEST_INTEGER.into()).status, Status::Warning, "one is left");
         let exhausted = judged(i128::from(LARGEST_INTEGER) + 1);
         assert_eq!((exhausted.status, exhausted.exit_code), (Status::Failed, ExitCode::Drift));

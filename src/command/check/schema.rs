@@ -14,6 +14,7 @@ use crate::database::quote::quoted;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
+use crate::schema::application::Application;
 use crate::schema::drift::ledger_hint;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::model::Schema;
@@ -57,13 +58,18 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
         }
         Decision::Create { .. } => pending("no_schema", "no schema yet: run `tarsy-db init`".to_owned()),
         Decision::Adopt => {
-            let detail = "the tables have no `alembic_version`: run `tarsy-db init` to adopt them";
-            pending("ledger_missing", detail.to_owned())
+            let why = match state.ledger {
+                Ledger::Missing => "the tables have no `alembic_version`",
+                _ => "`alembic_version` of these tables has no rows",
+            };
+            pending("ledger_missing", format!("{why}: run `tarsy-db init` to adopt them"))
         }
         Decision::Refused(StateError::Incomplete { revision, missing }) => {
-            let ledger = revision.map_or("`alembic_version` is missing".to_owned(), |revision| {
-                format!("`alembic_version` records {revision}")
-            });
+            let ledger = match (revision, &state.ledger) {
+                (Some(revision), _) => format!("`alembic_version` records {revision}"),
+                (None, Ledger::Missing) => "`alembic_version` is missing".to_owned(),
+                (None, _) => state.unrecorded(),
+            };
             data["missing_tables"] = json!(missing);
             let detail = format!("{ledger}, and these tables are missing: {}", missing.join(", "));
             Finding::failed(NAME, ExitCode::Drift, detail).because("tables_missing")
@@ -79,6 +85,9 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
             let left = StateError::Leftover(tables.clone());
             let detail = format!("{left}: {}", leftover_hint(&tables));
             Finding::failed(NAME, ExitCode::Drift, detail).because("upgrade_interrupted")
+        }
+        Decision::Refused(error @ StateError::Foreign(Application::Stranger(_))) => {
+            refused(NAME, &error).because("table_blocks_upgrade")
         }
         Decision::Refused(error) => refused(NAME, &error).because("another_application"),
     };

@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use migration::{Revision, ledger};
 use sea_orm::{DbBackend, DbErr};
 use serde_json::json;
 
@@ -12,6 +11,7 @@ use super::finding::Finding;
 use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
+use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::sqlite_file::larger_wal;
 use crate::database::transaction::Transaction;
@@ -176,7 +176,7 @@ pub(crate) fn write_ahead_log(path: Option<&Path>) -> Option<Finding> {
     const NAME: &str = "write-ahead log";
     let [log, file] = larger_wal(path?)?;
     let sizes = format!("the `-wal` ({}) is larger than the file ({})", size(log), size(file));
-    Some(match log > 2 * USUAL_WAL {
+    let finding = match log > 2 * USUAL_WAL {
         false => Finding::ok(NAME, sizes),
         true => Finding::new(
             NAME,
@@ -187,13 +187,10 @@ pub(crate) fn write_ahead_log(path: Option<&Path>) -> Option<Finding> {
                  program that closes the file does so"
                     .to_owned(),
             ],
-        ),
-    })
-}
-
-/// TARSy's tables, with `alembic_version`.
-fn tables_of_tarsy() -> Vec<&'static str> {
-    [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat()
+        )
+        .because("log_too_large"),
+    };
+    Some(finding.with(json!({ "wal_bytes": log, "file_bytes": file })))
 }
 
 /// The privileges of the role.
@@ -206,7 +203,8 @@ pub(crate) async fn privileges(connection: &Transaction, state: &SchemaState) ->
         return Finding::skipped(NAME, "no tables yet");
     }
     let wanted = ["SELECT", "INSERT", "UPDATE", "DELETE"];
-    let lacking = privilege::lacking(connection, &tables_of_tarsy(), &wanted).await;
+    let tables: Vec<_> = tables_of_tarsy().collect();
+    let lacking = privilege::lacking(connection, &tables, &wanted).await;
     Finding::of(NAME, lacking, |lacking| role(NAME, &lacking))
 }
 
@@ -231,7 +229,8 @@ fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
 /// The row policies that hide rows from the role, if there are any.
 pub(crate) async fn row_policies(connection: &Connection) -> Option<Finding> {
     const NAME: &str = "row policies";
-    match connection.reading(async |reading| row_policy::active(reading, &tables_of_tarsy()).await).await {
+    let tables: Vec<_> = tables_of_tarsy().collect();
+    match connection.reading(async |reading| row_policy::active(reading, &tables).await).await {
         Ok(policies) => hidden_rows(NAME, &policies),
         Err(error) => Some(Finding::unanswered(NAME, &error.into())),
     }

@@ -13,7 +13,6 @@ mod sections;
 mod summary;
 
 use chrono::{DateTime, Utc};
-use migration::{Revision, ledger};
 use serde_json::Value;
 
 use self::sections::Sections;
@@ -22,6 +21,7 @@ use super::retention::Retention;
 use crate::cli::info::Info;
 use crate::database::connection::{self, Access, LOCK_TIMEOUT};
 use crate::database::failure::{ResultExt, Verb};
+use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::sqlite_file::larger_wal;
 use crate::database::url::DatabaseUrl;
@@ -69,7 +69,7 @@ pub(crate) async fn run(
         true => Some(parts.sessions(&retention, &found, now, precision).await?),
         false => None,
     };
-    let tables_of_tarsy = [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat();
+    let tables_of_tarsy: Vec<_> = tables_of_tarsy().collect();
     let row_policies = connection
         .reading(async |reading| row_policy::active(reading, &tables_of_tarsy).await)
         .await
@@ -86,6 +86,7 @@ pub(crate) async fn run(
         role: server.role,
         protection: url.protection(),
         revision: state.revision().map(str::to_owned),
+        unrecorded: state.unrecorded(),
         schema_error: schema_error(&state),
         bytes: server.bytes,
         wal_bytes: url.sqlite_path().and_then(larger_wal).map(|[wal, _]| wal),
@@ -106,13 +107,13 @@ fn space_summary(parts: Space) -> SpaceSummary {
     SpaceSummary { reclaimable_bytes: parts.reclaimable_bytes(), next_command: parts.next_command(), parts }
 }
 
-/// The settings; a retention that is not set is null, and not its default.
 /// Why other commands refuse the database. A missing schema and an unknown revision are shown as such.
 fn schema_error(state: &SchemaState) -> Option<String> {
     let error = state.require_history().err()?;
     (!matches!(error, StateError::Pending | StateError::Unknown(_))).then(|| error.to_string())
 }
 
+/// The settings; a retention that is not set is null, and not its default.
 fn shown(settings: &Settings, retention: &Retention) -> Vec<ShownSetting> {
     let mut shown = settings.shown();
     let is_retention = |(name, ..): &&mut ShownSetting| *name == RETENTION_DAYS.path;

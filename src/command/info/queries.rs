@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use chrono::DateTime;
-use migration::{Revision, ledger};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, IntoIden, IntoTableRef, Order, Query};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
 use super::summary::{RowCount, StatusCount, TableInfo, Week};
 use crate::database::connection::{row, rows};
+use crate::database::namespace::{is_tarsys, tables_of_tarsy};
 use crate::database::quote::quoted;
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{Column, Entity};
@@ -70,15 +70,6 @@ async fn is_countable(connection: &Transaction, schema: &str, table: &str) -> Re
     Ok(held.is_table && (is_tarsys(table) || !held.has_row_policies))
 }
 
-/// Whether a table has a name of TARSy's tables or of the ledger.
-pub(crate) fn is_tarsys(table: &str) -> bool {
-    tables_of_tarsy().contains(&table)
-}
-
-fn tables_of_tarsy() -> Vec<&'static str> {
-    [&Revision::HEAD.tables()[..], &[ledger::TABLE]].concat()
-}
-
 /// To whom tables belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -102,7 +93,7 @@ pub(crate) async fn postgresql_sizes(connection: &Transaction, owner: Owner) -> 
                                                                 WHERE d.datname = current_database())) AS is_free
                    OFFSET 0) m
                WHERE c.relkind = 'r' AND (c.relname = ANY ($2)) = $3 ORDER BY c.relname";
-    let values = [visible::texts(&tables_of_tarsy()), (owner == Owner::Tarsy).into()];
+    let values = [visible::texts(&tables_of_tarsy().collect::<Vec<_>>()), (owner == Owner::Tarsy).into()];
     let rows = visible::rows(connection, sql, values).await?;
     let tables = rows.iter().map(|row| {
         let size = |name| row.try_get::<Option<i64>>("", name).map(|bytes| bytes.map(i64::unsigned_abs));

@@ -7,6 +7,7 @@ use super::summary::{RowCount, SessionSummary, TableInfo, Unreadable};
 use crate::cli::info::Info;
 use crate::command::retention::Retention;
 use crate::database::failure::{Action, ErrorClass, ResultExt, Verb};
+use crate::database::namespace::is_tarsys;
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::transaction::Transaction;
 use crate::error::Error;
@@ -87,7 +88,7 @@ impl Sections<'_> {
         let part = format!("the rows of {}", table.table);
         let action = Action::from((Verb::Count, part.clone()));
         let count = async |reading: &Transaction| Ok(queries::count(reading, table).await.context(action)?);
-        let counted = match queries::is_tarsys(&table.table) {
+        let counted = match is_tarsys(&table.table) {
             true => self.read(part, count).await?,
             false => self.read_others(part, count).await?,
         };

@@ -21,6 +21,9 @@ pub(crate) struct InfoSummary {
     /// How the connection is protected; `None` on SQLite.
     pub(crate) protection: Option<Protection>,
     pub(crate) revision: Option<String>,
+    /// What the ledger has instead of a revision.
+    #[serde(skip)]
+    pub(crate) unrecorded: String,
     /// Why there is no revision, or why other commands refuse this database.
     pub(crate) schema_error: Option<String>,
     pub(crate) bytes: u64,

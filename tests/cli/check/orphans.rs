@@ -2,7 +2,7 @@
 
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::{Database, Role, Schema, apply, test};
+use crate::support::{Database, Outcome, Role, Schema, apply, tarsy_db, test};
 
 /// Looks for rows without a parent: on PostgreSQL only `--deep` does.
 #[track_caller]
@@ -52,9 +52,34 @@ fn rows_without_a_parent_by_a_key_of_the_operators_are_counted_but_not_for_prune
     database.create_schema(Schema::Baseline);
     database.execute("CREATE TABLE mine (id INTEGER, session VARCHAR REFERENCES alert_sessions)");
     database.execute_unguarded("INSERT INTO mine VALUES (1, 'nowhere'), (2, NULL)");
-    let outcome = check(database, &["--deep"]).expect(4);
+    let outcome = check(database, &["--deep"]).expect(0);
     let detail = "mine: 1 row without a parent in alert_sessions".to_owned();
-    assert_eq!(finding(&outcome, "foreign keys"), ("failed".to_owned(), detail));
+    assert_eq!(finding(&outcome, "foreign keys"), ("warning".to_owned(), detail), "the table is not TARSy's");
+}
+
+#[apply(test)]
+fn orphans_are_found_beside_a_table_of_another_application_that_cannot_be_read() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    let role = Role::new(&database);
+    database.execute(&format!(
+        "ALTER TABLE llm_interactions DROP CONSTRAINT llm_interactions_stage_execution_id_fkey;
+         UPDATE llm_interactions SET stage_execution_id = 'nowhere';
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name};
+         CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE others (id int REFERENCES parents);
+         CREATE TABLE last (id int PRIMARY KEY, session varchar REFERENCES alert_sessions);
+         GRANT SELECT ON last TO {name}",
+        name = role.name
+    ));
+    let outcome = Outcome::of(tarsy_db(&database).env("DATABASE_URL", role.url()).args(["check", "--deep"])).expect(4);
+    for line in [
+        "llm_interactions: 1 row without a parent in stage_executions",
+        "others(id) is not checked: permission denied for table others",
+    ] {
+        assert!(outcome.stdout.contains(line), "{}", outcome.stdout);
+    }
+    assert!(!outcome.stdout.contains("last("), "{}", outcome.stdout);
 }
 
 #[apply(test)]
