@@ -94,6 +94,9 @@ impl Statement {
             match words.next() {
                 // `WITH removed AS (DELETE ...) SELECT ...`
                 Some(first) if first.eq_ignore_ascii_case("with") => words.any(is_change),
+                // A lock that only keeps the table from being replaced while it is read.
+                Some(first) if first.eq_ignore_ascii_case("lock") => !statement.contains("ACCESS SHARE MODE"),
+                Some(first) if first.eq_ignore_ascii_case("select") => words.any(|word| word == "setval"),
                 Some(first) => is_change(first),
                 None => false,
             }
@@ -194,6 +197,8 @@ mod tests {
             "SET LOCAL search_path = x; ALTER TABLE t ADD b int",
             "-- Why.\nUPDATE t SET a = 1",
             "COMMIT",
+            "LOCK TABLE t IN SHARE ROW EXCLUSIVE MODE",
+            "SELECT setval('s', 7)",
         ] {
             assert!(changes(text), "{text}");
         }
@@ -204,6 +209,7 @@ mod tests {
             "ROLLBACK",
             "SELECT updated FROM t",
             "-- DROP\nSELECT 1",
+            "LOCK TABLE ONLY public.t IN ACCESS SHARE MODE",
             "",
         ] {
             assert!(!changes(text), "{text}");

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table};
+use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -215,6 +215,9 @@ fn rendered(block: &Block, style: Style) -> String {
     }
 }
 
+/// The width of a table that is not shown on a terminal.
+const UNLIMITED: u16 = 200;
+
 fn rendered_table(title: &str, header: &[&str], rows: &[Vec<Field>], style: Style) -> String {
     let mut table = Table::new();
     if style.color {
@@ -222,16 +225,21 @@ fn rendered_table(title: &str, header: &[&str], rows: &[Vec<Field>], style: Styl
     }
     table.load_style(UTF8_FULL_CONDENSED.with_rounded_corners());
     table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_width(style.width.unwrap_or(200));
+    table.set_width(style.width.unwrap_or(UNLIMITED));
     if !header.is_empty() {
         table.set_header(header.iter().map(|text| bold(text, style)));
     }
     for row in rows {
         table.add_row(row.iter().map(|field| cell(field, style)));
     }
-    // Names stand in the first column, and are not cut.
+    // Names stand in the first column, and are not cut unless the others would have no room.
+    let most = style.width.unwrap_or(UNLIMITED) / 2;
+    let longest = table.column_max_content_widths().first().copied().unwrap_or_default();
     if let Some(names) = table.column_mut(0) {
-        names.set_constraint(ColumnConstraint::ContentWidth);
+        names.set_constraint(match longest <= most {
+            true => ColumnConstraint::ContentWidth,
+            false => ColumnConstraint::UpperBoundary(Width::Fixed(most)),
+        });
     }
     let title = if style.color { format!("\u{1b}[1m{title}\u{1b}[0m") } else { title.to_owned() };
     format!("{title}\n{table}\n")
@@ -297,6 +305,16 @@ mod tests {
         assert!(!without.contains('\u{1b}'), "{without:?}");
         let with = rendered(&block, Style { color: true, ..plain() });
         assert!(with.starts_with("\u{1b}[1mchecks\u{1b}[0m\n") && with.contains("FAILED"), "{with:?}");
+    }
+
+    #[test]
+    fn a_long_name_leaves_room_for_the_other_columns() {
+        let reason = "the archive has another `status` in this row";
+        let block = |name: &str| rendered(&table(vec![vec![name.into(), reason.into()]]), plain());
+        let (long, short) = (block(&"s".repeat(90)), block("a-short-name"));
+        assert!(short.contains("a-short-name") && short.contains(reason), "{short}");
+        assert!(long.contains("the archive has another"), "{long}");
+        assert!(long.lines().all(|line| line.chars().count() <= 80), "{long}");
     }
 
     #[test]

@@ -121,9 +121,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
             format!("`{unit}` is not a unit: units are ms, s, m (minutes), h, d, w, M (months) and y")
         }
         humantime::DurationError::NumberOverflow => "the number is too large".to_owned(),
-        _ if text.trim_start().starts_with('-') => format!("`{text}` is negative: expected a duration, such as `30s`"),
+        _ if is_negative(text) => format!("`{text}` is negative: expected a duration, such as `30s`"),
+        _ if text.starts_with('-') => format!("`{text}` is a flag: expected a duration, such as `30s`"),
         _ => "expected a duration, such as `30s`, `90d` or `90days`".to_owned(),
     })
+}
+
+fn is_negative(text: &str) -> bool {
+    text.trim_start().strip_prefix('-').is_some_and(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// An age; one that is not positive is refused later, with the exit code of a wrong retention.
@@ -135,7 +140,7 @@ pub(crate) enum Age {
 }
 
 pub(crate) fn age(text: &str) -> Result<Age, String> {
-    let age = duration(text.strip_prefix('-').unwrap_or(text))?;
+    let age = duration(text.strip_prefix('-').filter(|_| is_negative(text)).unwrap_or(text))?;
     let is_positive = !text.starts_with('-') && !age.is_zero();
     Ok(if is_positive { Age::Positive(age) } else { Age::NotPositive(text.to_owned()) })
 }
@@ -210,6 +215,8 @@ mod tests {
             ("soon", "expected a duration, such as `30s`, `90d` or `90days`"),
             ("", "expected a duration, such as `30s`, `90d` or `90days`"),
             ("-5d", "`-5d` is negative: expected a duration, such as `30s`"),
+            ("-v", "`-v` is a flag: expected a duration, such as `30s`"),
+            ("--retry-all", "`--retry-all` is a flag: expected a duration, such as `30s`"),
             ("99999999999999999999d", "the number is too large"),
         ] {
             assert_eq!(duration(text), Err(message.to_owned()), "{text}");

@@ -11,7 +11,7 @@ mod orphans;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use migration::{Revision, ledger};
@@ -29,7 +29,7 @@ use crate::database::writable;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::format::{self, counted, io_message};
-use crate::fs::free_space;
+use crate::fs::{free_space, regular_file};
 use crate::output::{Block, Report};
 use crate::schema::row_policy;
 use crate::schema::state::{Decision, SchemaState};
@@ -40,6 +40,8 @@ use crate::settings::Settings;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to check whether the server accepts connections.
 const PROBE_INTERVAL: Duration = Duration::from_millis(100);
+/// How many symbolic links Linux follows.
+const MAX_LINKS: usize = 40;
 
 #[derive(Serialize)]
 struct WaitSummary {
@@ -161,8 +163,9 @@ pub(crate) async fn until_usable(
         let sqlstate = error.cause.server().map_or(String::new(), |server| format!(" (SQLSTATE {})", server.sqlstate));
         tracing::debug!("attempt {}: {}{sqlstate}", backoff.failures + 1, error.cause.described());
         let class = error.cause.class;
-        // No retry gives TARSy another application's tables.
-        if class == ErrorClass::Schema && !arguments.retry_all {
+        // No retry gives TARSy another application's tables, or makes a file of a device.
+        let is_special = url.sqlite_path().is_some_and(|path| regular_file::refuse_special(path).is_err());
+        if (class == ErrorClass::Schema || is_special) && !arguments.retry_all {
             let (attempts, waited) = (backoff.failures + 1, started.elapsed());
             return Err(Error::GaveUp { attempts, waited, last: error });
         }
@@ -229,7 +232,7 @@ async fn attempt(
     let unusable = |cause: DatabaseCause| ConnectError { target: url.to_string(), cause };
     if let Some(path) = url.sqlite_path().filter(|path| !path.exists()) {
         if missing == MissingDatabase::Fails {
-            require_directory(path).map_err(unusable)?;
+            require_directory(&destination(path)).map_err(unusable)?;
         }
         return match condition {
             WaitFor::Schema => Err(unusable(schema_pending())),
@@ -248,6 +251,16 @@ async fn attempt(
     looked.map_err(unanswered).flatten().map_err(unusable)?;
     connection.close().await.map_err(|error| unusable(error.into()))?;
     Ok(WaitOutcome::Usable)
+}
+
+/// Where SQLite would create the file: at the end of symbolic links.
+fn destination(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().map_or(target.clone(), |parent| parent.join(target));
+    }
+    path
 }
 
 /// Makes sure that SQLite can create a file there: it creates no directory.

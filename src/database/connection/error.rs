@@ -16,10 +16,11 @@ pub struct ConnectError {
 
 fn failed(target: &str, class: ErrorClass) -> String {
     use ErrorClass::{
-        CannotOpen, Corrupt, FilePermission, NoSuchFile, Pooler, ReadOnly, RowPolicy, Schema, SchemaPending, Standby,
+        CannotOpen, Corrupt, FilePermission, InputOutput, NoSuchFile, Pooler, ReadOnly, RowPolicy, Schema,
+        SchemaPending, Standby,
     };
     match class {
-        NoSuchFile | FilePermission | CannotOpen | Corrupt => format!("cannot open {target}"),
+        NoSuchFile | FilePermission | CannotOpen | Corrupt | InputOutput => format!("cannot open {target}"),
         Standby | ReadOnly | RowPolicy | Pooler | Schema | SchemaPending => format!("{target} is not usable"),
         _ => format!("cannot connect to {target}"),
     }

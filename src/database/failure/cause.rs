@@ -74,6 +74,7 @@ impl DatabaseCause {
             Some(sqlite::WRITE_FAILED) => Self::new(class, format!("{message}: {WRITE_FAILED}")).with_remedy(
                 "check the disk, and whether `ulimit -f` limits the size of files, then run the same command again",
             ),
+            Some(1) if sqlite::is_of_schema(message) => Self::new(ErrorClass::Schema, message),
             _ => Self::new(class, message),
         }
     }

@@ -76,6 +76,7 @@ pub enum ErrorClass {
     /// The mode of a pooler does not fit: a session is assigned per statement, or per transaction where more is needed.
     Pooler,
     /// The database has no TARSy schema yet.
+    #[serde(rename = "pending")]
     SchemaPending,
     /// The tables are not those of a TARSy history.
     Schema,

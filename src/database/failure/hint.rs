@@ -119,6 +119,7 @@ impl DatabaseCause {
             }
             ErrorClass::Disabled => "run `ENABLE ...` with this name in the pooler's admin console",
             ErrorClass::SchemaPending => "run `tarsy-db init`",
+            ErrorClass::Schema => "`tarsy-db check` names the differences between the tables and their revision",
             ErrorClass::TooManyConnections if self.message.contains("role \"") => {
                 "close a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"
             }
@@ -140,6 +141,9 @@ impl DatabaseCause {
                 "name a file in it, such as `sqlite:///directory/history.db`"
             }
             ErrorClass::Conflict => "run the same command again",
+            ErrorClass::Corrupt if self.server().is_some() => {
+                "`pg_amcheck` and the server's log name the damaged table: restore a backup"
+            }
             ErrorClass::Corrupt => "restore a backup; for SQLite see also https://www.sqlite.org/recovery.html",
             _ => return None,
         })

@@ -86,7 +86,9 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         // Two sessions grant on the same object. The server does not translate this message.
         "XX000" if answer.message.starts_with("tuple concurrently ") => ErrorClass::Conflict,
         // A value of which one part takes more than 1 GB while it is read. The server does not translate this message.
-        "XX000" if answer.message.starts_with("invalid memory alloc request size") => ErrorClass::Data,
+        "XX000" if allocation(answer.message).is_some_and(|bytes| bytes <= LARGEST_ALLOCATION) => ErrorClass::Data,
+        // A length that no value can have was read from a damaged page.
+        "XX000" if answer.message.starts_with(ALLOCATION) => ErrorClass::Corrupt,
         "57014" => ErrorClass::TimedOut,
         "25006" => ErrorClass::ReadOnly,
         // One code for both. A server with messages in another language gives the class of a missing privilege, which
@@ -106,6 +108,8 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "P0001" => ErrorClass::Constraint,
         "42P05" | "26000" => ErrorClass::Pooler,
         "XX001" | "XX002" => ErrorClass::Corrupt,
+        // A column or a table that the revision has and the database lacks.
+        "42703" | "42P01" => ErrorClass::Schema,
         // ALTER DATABASE ... ALLOW_CONNECTIONS false.
         "55000" if answer.message.contains("not currently accepting connections") => ErrorClass::Disabled,
         "08P01" => class_of_pgbouncer(answer.message),
@@ -119,6 +123,15 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
             _ => ErrorClass::Other,
         },
     }
+}
+
+const ALLOCATION: &str = "invalid memory alloc request size ";
+/// What the parts of a value of at most 1 GB may take. The server counts them in 32 bits.
+const LARGEST_ALLOCATION: u64 = u32::MAX as u64;
+
+/// The bytes that the server could not allocate.
+fn allocation(message: &str) -> Option<u64> {
+    message.strip_prefix(ALLOCATION)?.parse().ok()
 }
 
 /// PgBouncer has one code for almost everything that it reports itself. The first words that a message has decide.
@@ -177,6 +190,7 @@ mod tests {
     fn a_value_that_takes_too_much_memory_is_rejected_and_other_internal_errors_are_not() {
         let of = |message| class(&Answer { code: "XX000", message, ..Answer::default() });
         assert_eq!(of("invalid memory alloc request size 1073741824"), ErrorClass::Data);
+        assert_eq!(of("invalid memory alloc request size 18446744073709551613"), ErrorClass::Corrupt);
         assert_eq!(of("cache lookup failed for relation 1"), ErrorClass::Other);
     }
 

@@ -39,6 +39,11 @@ pub(crate) fn class(code: Option<i32>) -> ErrorClass {
     }
 }
 
+/// Whether it is the message for a table or a column that the revision has and the database lacks.
+pub(crate) fn is_of_schema(message: &str) -> bool {
+    message.starts_with("no such column: ") || message.starts_with("no such table: ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

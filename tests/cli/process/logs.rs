@@ -72,6 +72,32 @@ fn batches_are_logged(database: &Database) {
 }
 
 #[apply(test)]
+fn a_lock_of_a_reader_is_not_logged_and_a_moved_sequence_is() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    let run = |arguments: &[&str]| Outcome::of(tarsy_db(&database).args(arguments).arg("-v"));
+    database.execute("CREATE TABLE mine (id int)");
+    assert_eq!(lines(&run(&["info", "--exact"]).expect(0), "DEBUG LOCK"), [""; 0]);
+    database.execute("INSERT INTO events (id, channel, created_at) VALUES (1000, 'sessions', now())");
+    let fixed = run(&["check", "--fix"]).expect(0);
+    assert!(lines(&fixed, "DEBUG SELECT setval(").len() == 1, "{}", fixed.stderr);
+}
+
+#[apply(test)]
+fn what_goes_from_a_file_into_an_archive_is_logged() {
+    let database = Database::sqlite().with_schema(Schema::Baseline);
+    insert_old_sessions(&database, 3);
+    let prune = ["prune", "--now", NOW, "--yes", "--max-share", "100%", "--archive", "archive.db", "-v"];
+    let pruned = Outcome::of(bare_tarsy_db(database.directory()).env("DATABASE_URL", database.url()).args(prune));
+    let pruned = pruned.expect(0);
+    // One line a batch, as the line of its commit.
+    let [of_table, of_batch] =
+        ["DEBUG DELETE FROM alert_sessions, and INSERT into the archive: ", "DEBUG 1 batch committed"]
+            .map(|start| lines(&pruned, start).len());
+    assert!(of_table > 0 && of_table == of_batch, "{}", pruned.stderr);
+}
+
+#[apply(test)]
 fn a_move_logs_its_copies() {
     let (source, target) = one_session_and_target();
     let mut command = bare_tarsy_db(source.directory());

@@ -35,7 +35,8 @@ fn every_command_refuses_what_is_no_file_as_its_database() {
         &["init", "--dry-run"],
         &["prune", "--older-than", "30d", "--yes"],
         &["prune", "--older-than", "30d", "--dry-run"],
-        &["wait", "--max-attempts", "1"],
+        // No later attempt finds a file there.
+        &["wait", "--max-attempts", "100"],
     ];
     let cases = databases.into_iter().flat_map(|database| commands.map(|command| (database, command)));
     each(cases, |((url, what), arguments)| {
@@ -43,6 +44,7 @@ fn every_command_refuses_what_is_no_file_as_its_database() {
         command.env("DATABASE_URL", url).args(arguments).timeout(PATIENCE);
         let refused = Outcome::of(&mut command).expect(74);
         refused.tells(&[what, "hint: name the file of the database"]);
+        assert!(!refused.stderr.contains("cannot connect"), "{}", refused.stderr);
     });
 }
 

@@ -83,8 +83,24 @@ fn a_table_that_only_a_later_revision_needs_is_no_obstacle_before(database: &Dat
     for arguments in [&["init"][..], &["info"], &["check"], &["prune", "--older-than", "90d", "--dry-run"]] {
         Outcome::of(tarsy_db(database).args(arguments)).expect(0);
     }
-    let words = "the database belongs to another application: `events` has none of the columns";
-    Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4).tells(&[words]);
+    let words = "`events`, which TARSy did not create, blocks the upgrade";
+    let refused = Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4);
+    refused.tells(&[words, "rename the table that has it"]);
+    assert!(!refused.stderr.contains("belongs to another application"), "{}", refused.stderr);
+}
+
+#[apply(test)]
+fn a_later_tarsy_is_not_called_another_application(database: &Database) {
+    database.create_schema(Schema::Head);
+    database.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'");
+    for column in ["created_at_us", "context_captured_at_us"] {
+        database.execute(&format!("ALTER TABLE chats RENAME COLUMN {column} TO later_{column}"));
+    }
+    for arguments in [&["check"][..], &["prune", "--older-than", "90d", "--yes"]] {
+        let refused = Outcome::of(tarsy_db(database).args(arguments)).expect(5);
+        let text = refused.stdout.clone() + &refused.stderr;
+        assert!(text.contains("ffffffffffff") && !text.contains("another application"), "{text}");
+    }
 }
 
 #[apply(test)]
@@ -135,6 +151,5 @@ fn a_lost_table_is_named_beside_the_table_of_another_application(database: &Data
     // Only what is to be reached needs the name.
     let mut to_head = tarsy_db(database);
     let to_head = Outcome::of(to_head.env("TARSY_DB_SCHEMA", "head").args(["check", "--output", "json"])).expect(4);
-    let words = "the database belongs to another application: `events` has none of the columns";
-    is_found(&to_head, "revision", "failed", words);
+    is_found(&to_head, "revision", "failed", "`events`, which TARSy did not create, blocks the upgrade");
 }

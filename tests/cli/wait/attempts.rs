@@ -76,6 +76,10 @@ fn a_file_that_does_not_exist_is_not_called_usable() {
             let hint = failed.json()["error"]["hint"].to_string();
             assert!(hint.contains(obstacle) && !hint.contains("tarsy-db init"), "{hint}");
         }
+        let _ = std::os::unix::fs::symlink(path("missing/new.db"), path("dangling.db"));
+        let _ = std::os::unix::fs::symlink("new.db", path("link.db"));
+        wait_for(&path("dangling.db"), condition).expect(78).fails_with(&["there is no directory ", "/missing"]);
+        assert_eq!(wait_for(&path("link.db"), condition).expect(0).json()["outcome"], "creatable");
         wait_for(&path("file/new.db"), condition).expect(73).fails_with(&["file is not a directory"]);
     }
     assert!(!path("new.db").exists());
