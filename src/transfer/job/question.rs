@@ -162,9 +162,9 @@ impl Load<'_> {
         let rows: Vec<_> = question.rows.iter().copied().filter(|row| !known.contains(row)).collect();
         let total = Amount { rows: rows.len() as u64, bytes: 0 };
         let meter = self.progress.begin(Phase::new("asking about long values of", &table.name), total);
-        // The last is asked about next.
-        let mut blocks: Vec<_> = rows.chunks(question.rows_at_once()).rev().collect();
-        while let Some(block) = blocks.pop() {
+        let (mut rest, mut at_once) = (rows.as_slice(), question.rows_at_once());
+        while !rest.is_empty() {
+            let (block, others) = rest.split_at(at_once.min(rest.len()));
             // FREEZE needs a table that this savepoint has truncated.
             let again = format!("ROLLBACK TO SAVEPOINT asked; TRUNCATE {place}");
             execute(connection, again).await.context(ACTION)?;
@@ -173,10 +173,10 @@ impl Load<'_> {
             let silent = Reporting { progress: &Silence, findings: &Unreported };
             let copied = copy_table(connection, &mut source.reader, copy, &silent).await;
             if block.len() > 1 && matches!(copied, Err(WriteError::Rejected { .. } | WriteError::FoundHazard)) {
-                let (first, second) = block.split_at(block.len() / 2);
-                blocks.extend([second, first]);
+                at_once = block.len() / 2;
                 continue;
             }
+            rest = others;
             match copied {
                 Err(WriteError::Rejected { cause, .. }) => {
                     let row = block[0];
@@ -184,7 +184,7 @@ impl Load<'_> {
                     self.findings.hazards(&source.rejected(table, question, row, reply).await?)?;
                     answered.push((question, row));
                 }
-                Ok(_) => {}
+                Ok(_) => at_once = question.rows_at_once().min(at_once * 2),
                 // The scan of the source finds the other value. With it changed, the server decides about this one.
                 Err(WriteError::FoundHazard) => {
                     let row = block[0];

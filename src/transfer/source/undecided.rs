@@ -20,7 +20,7 @@ pub(crate) const SAFE_ENTRY: usize = 2600;
 /// while the server reads it, and so is `jsonb` of 256 MB, of which each byte of text may need six.
 const SAFE_JSONB: usize = 32 * 1024 * 1024;
 
-/// How many rows with long index entries are sent together. If the server rejects them, each half is sent again.
+/// How many rows with long index entries are sent together. After a rejection half as many are, and after none twice as many.
 const ENTRIES_AT_ONCE: usize = 100;
 
 /// Rows that only the server can decide about, for one reason.

@@ -67,10 +67,8 @@ fn a_schema_that_is_newer_is_left_alone(database: &Database) {
     assert_whole(database, 1);
 }
 
-#[apply(test)]
-fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
-    database.create_schema(Schema::Baseline);
-    insert_session(database, "old", "completed", Some(OLD_US));
+/// The first DELETE of a session upgrades the ledger.
+fn upgrade_in_mid_run(database: &Database) {
     let upgrade = "UPDATE alembic_version SET version_num = '7c617b3e7c2c'";
     database.execute(&match database.is_sqlite() {
         true => format!("CREATE TRIGGER upgrade BEFORE DELETE ON alert_sessions BEGIN {upgrade}; END"),
@@ -79,9 +77,33 @@ fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
              CREATE TRIGGER upgrade BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION upgrade()"
         ),
     });
+}
+
+#[apply(test)]
+fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    upgrade_in_mid_run(database);
     let refused = prune(database, &["--yes"]).expect(75);
     assert!(refused.stderr.contains("another session has upgraded the schema"), "{}", refused.stderr);
     assert_whole(database, 1);
+}
+
+/// No later run of `prune` takes this archive, because it is at the earlier revision.
+#[apply(test)]
+fn after_an_upgrade_in_mid_run_the_archive_has_its_indexes(database: &Database) {
+    let (before, archive) = (database.another().with_schema(Schema::Baseline), Database::sqlite());
+    insert_session(&before, "before", "completed", Some(OLD_US));
+    prune_into(&before, &archive, &[]).expect(0);
+    // As a run that was killed leaves it.
+    archive.execute("DROP INDEX ix_alert_sessions_status; PRAGMA user_version = 1");
+    database.create_schema(Schema::Baseline);
+    insert_session(database, "old", "completed", Some(OLD_US));
+    upgrade_in_mid_run(database);
+    let refused = prune_into(database, &archive, &[]).expect(75);
+    assert!(refused.stderr.contains("another session has upgraded the schema"), "{}", refused.stderr);
+    let found = "SELECT count(*) FROM sqlite_master WHERE name = 'ix_alert_sessions_status'";
+    assert_eq!((archive.number(found), archive.number("PRAGMA user_version")), (1, 0));
 }
 
 #[apply(test)]
