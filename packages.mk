@@ -3,8 +3,9 @@
 .PHONY: tarball wheel deb crates sbom packages dist test-crates test-packages
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
-# The dates in the packages are those of the commit, so that the same commit gives the same files.
-tarball wheel deb sbom packages dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+# The dates in the packages are those of the commit, so that the same commit gives the same files. It is not exported to
+# cargo build, because C libraries are compiled again where it differs.
+DATED = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 
 # Programs that make packages. They are installed below target, so that those of the machine are not touched.
 TOOLS = target/packages
@@ -24,7 +25,7 @@ $(TOOLS)/bin/cargo-cyclonedx:
 	cargo install --quiet --locked --root $(TOOLS) cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION)
 
 tarball: static ## Put the static binary, man pages and completions in dist/
-	packaging/tarball $(VERSION) $(STATIC_TARGET)
+	$(DATED) packaging/tarball $(VERSION) $(STATIC_TARGET)
 
 # maturin calls cargo with the same flags as `static` did, so that nothing is compiled a second time.
 wheel: static $(TOOLS)/bin/maturin ## Put a Python wheel with the static binary in dist/
@@ -37,7 +38,7 @@ deb: build $(TOOLS)/bin/cargo-deb ## Put a Debian package in dist/
 	    && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dpkg-dev >/dev/null; } || { \
 	  echo "the Debian package needs dpkg-shlibdeps: sudo apt-get install dpkg-dev" >&2; exit 1; }
 	packaging/debian/units $(TOOLS)/units
-	mkdir -p dist && PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deb --quiet --locked --no-build --profile dist --output dist/
+	mkdir -p dist && $(DATED) PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deb --quiet --locked --no-build --profile dist --output dist/
 
 # cargo compiles each package as it will be published: tarsy-db from the packed tarsy-db-migration, not from its directory.
 crates: ## Put the crates in dist/, each compiled as it will be published
@@ -45,7 +46,7 @@ crates: ## Put the crates in dist/, each compiled as it will be published
 	mkdir -p dist && cp target/package/tarsy-db-$(VERSION).crate target/package/tarsy-db-migration-$(VERSION).crate dist/
 
 sbom: $(TOOLS)/bin/cargo-cyclonedx ## Put the list of what the binary was built from (CycloneDX) in dist/
-	packaging/sbom $(TOOLS)/bin/cargo-cyclonedx $(VERSION) $(STATIC_TARGET)
+	$(DATED) packaging/sbom $(TOOLS)/bin/cargo-cyclonedx $(VERSION) $(STATIC_TARGET)
 
 packages: tarball wheel deb crates sbom
 
