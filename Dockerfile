@@ -55,7 +55,7 @@ RUN find migration src -name '*.rs' -exec touch {} + \
 
 # What the binary needs beside itself: the certificates of `sslrootcert=system`, and the names of the users.
 FROM ${RUST_IMAGE} AS files
-RUN mkdir -p /image/etc/ssl/certs /data/tarsy \
+RUN mkdir -p /image/etc/ssl/certs /image/var/lib /data/tarsy \
  && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
  && printf '%s\n' 'root:x:0:0:root:/:/sbin/nologin' \
       'nonroot:x:65532:65532:nonroot:/var/lib/tarsy:/sbin/nologin' > /image/etc/passwd \

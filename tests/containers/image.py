@@ -30,7 +30,7 @@ CONTENT = {
     ("usr/local/bin", 0o755, 0, 0),
     ("usr/local/bin/tarsy-db", 0o755, 0, 0),
     ("var", 0o755, 0, 0),
-    ("var/lib", 0o755, 65532, 0),
+    ("var/lib", 0o755, 0, 0),
     ("var/lib/tarsy", 0o770, 65532, 0),
 }
 
