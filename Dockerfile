@@ -2,7 +2,7 @@
 #
 #   podman build -t tarsy-db .
 #   podman build -t tarsy-backend --target backend --build-arg TARSY_BACKEND_IMAGE=IMAGE .
-#   podman build -t tarsy-db --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
+#   podman build -t tarsy-db --build-arg VERSION=0.2.0 --build-arg REVISION="$(git rev-parse HEAD)" .
 #
 # `docker build` takes the same arguments. Nothing here needs BuildKit. docs/containers.md has the details.
 
@@ -47,9 +47,13 @@ WORKDIR /build
 COPY --from=manifests /build .
 RUN cargo build --profile dist --locked --target "$(cat /target)"
 COPY migration migration
+COPY build.rs .
 COPY src src
+# `tarsy-db --version --verbose` names it.
+ARG REVISION=""
 # cargo goes by modification times, and a source file may well be older than the empty program just built.
-RUN find migration src -name '*.rs' -exec touch {} + \
+RUN find migration build.rs src -name '*.rs' -exec touch {} + \
+ && export TARSY_DB_COMMIT="$(printf %.12s "$REVISION")" \
  && cargo build --profile dist --locked --target "$(cat /target)" \
  && install -D "target/$(cat /target)/dist/tarsy-db" /image/usr/local/bin/tarsy-db
 
