@@ -44,11 +44,13 @@ PROJECT = [
     "Cargo.toml",
     "Dockerfile",
     "Makefile",
+    "build.rs",
     "compose.yaml",
     "containers.mk",
     "deploy",
     "examples",
     "migration",
+    "packages.mk",
     "src",
     "tests/cli/main.rs",
 ]
