@@ -72,8 +72,8 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
         }
         'tarsy-db;wait' {
             [CompletionResult]::new('--for', '--for', [CompletionResultType]::ParameterName, 'The state to wait for')
-            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up after this long, with exit code 124 [default: no limit but --max-attempts]')
-            [CompletionResult]::new('--max-attempts', '--max-attempts', [CompletionResultType]::ParameterName, 'Give up after this many attempts')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up after this long, with exit code 124 [default: no limit but that of `--max-attempts`]')
+            [CompletionResult]::new('--max-attempts', '--max-attempts', [CompletionResultType]::ParameterName, 'Give up after this many attempts [default: 30, or no limit with `--timeout`]')
             [CompletionResult]::new('--max-interval', '--max-interval', [CompletionResultType]::ParameterName, 'The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long')
             [CompletionResult]::new('--database-url', '--database-url', [CompletionResultType]::ParameterName, 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]')
             [CompletionResult]::new('--direct-url', '--direct-url', [CompletionResultType]::ParameterName, 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]')

@@ -67,8 +67,8 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
         }
         &'tarsy-db;wait'= {
             cand --for 'The state to wait for'
-            cand --timeout 'Give up after this long, with exit code 124 [default: no limit but --max-attempts]'
-            cand --max-attempts 'Give up after this many attempts'
+            cand --timeout 'Give up after this long, with exit code 124 [default: no limit but that of `--max-attempts`]'
+            cand --max-attempts 'Give up after this many attempts [default: 30, or no limit with `--timeout`]'
             cand --max-interval 'The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long'
             cand --database-url 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]'
             cand --direct-url 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]'

@@ -95,8 +95,8 @@ complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand init" -s V -l version 
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l for -d 'The state to wait for' -r -f -a "connect\t'The server accepts the connection and the login'
 writable\t'The database accepts writes, which a standby does not'
 schema\t'The schema is at the revision that the settings ask for, or a later one'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l timeout -d 'Give up after this long, with exit code 124 [default: no limit but --max-attempts]' -r
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l max-attempts -d 'Give up after this many attempts' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l timeout -d 'Give up after this long, with exit code 124 [default: no limit but that of `--max-attempts`]' -r
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l max-attempts -d 'Give up after this many attempts [default: 30, or no limit with `--timeout`]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l max-interval -d 'The longest pause between two attempts. The first pause is 1s, and each next pause is twice as long' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l database-url -d 'The database, as an SQLAlchemy URL [env: DATABASE_URL or DATABASE_URL_FILE] [default: sqlite:///history.db]' -r
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand wait" -l direct-url -d 'The same database without its pooler, as a PostgreSQL URL [env: DIRECT_DATABASE_URL or DIRECT_DATABASE_URL_FILE]' -r
