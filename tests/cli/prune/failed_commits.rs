@@ -30,7 +30,7 @@ fn on_a_full_disk_what_is_said_to_be_removed_is_gone() {
         let filler = disk.fill(free_kib);
         let arguments = ["prune", "--now", NOW, "--output", "json", "--max-share", "100%", "--yes"];
         let run = Outcome::of(tarsy_db(&copy).args(arguments));
-        fs::remove_file(filler).expect("it is there");
+        SmallDisk::make_room(&filler);
         let (told, left) = (run.json(), i64::try_from(session_ids(&copy).len()).expect("few"));
         let removed = &told["removed"];
         let expected = (serde_json::Value::from(MANY - left), &true.into(), serde_json::Value::from(MANY - left));
