@@ -41,9 +41,12 @@ deb: build $(TOOLS)/bin/cargo-deb ## Put a Debian package in dist/
 	mkdir -p dist && $(DATED) PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" cargo deb --quiet --locked --no-build --profile dist --output dist/
 
 # cargo compiles each package as it will be published: tarsy-db from the packed tarsy-db-migration, not from its directory.
+# In a target directory of its own, because it takes the package for this checkout: its program would stay in the place of
+# the one that the tests run.
 crates: ## Put the crates in dist/, each compiled as it will be published
-	cargo package --workspace --locked --allow-dirty --quiet
-	mkdir -p dist && cp target/package/tarsy-db-$(VERSION).crate target/package/tarsy-db-migration-$(VERSION).crate dist/
+	cargo package --workspace --locked --allow-dirty --quiet --target-dir $(TOOLS)/crates
+	mkdir -p dist && cp $(TOOLS)/crates/package/tarsy-db-$(VERSION).crate \
+	    $(TOOLS)/crates/package/tarsy-db-migration-$(VERSION).crate dist/
 
 sbom: $(TOOLS)/bin/cargo-cyclonedx ## Put the list of what the binary was built from (CycloneDX) in dist/
 	$(DATED) packaging/sbom $(TOOLS)/bin/cargo-cyclonedx $(VERSION) $(STATIC_TARGET)
