@@ -181,8 +181,6 @@ mod tests {
     use std::cell::Cell;
     use std::time::Duration;
 
-    use migration::ledger::Ledger;
-
     use super::*;
     use crate::database::connection::Connection;
     use crate::database::failure::ErrorClass;
@@ -220,7 +218,7 @@ mod tests {
             let batch = Batch::begin(&connection, limits, None, DeleteTriggers::None).await.expect("a transaction");
             let removed = remove_batch(batch, &policy, after, size, || true).await.expect("a batch");
             let Some((batch, last)) = removed else { return batches };
-            let (removed, _) = batch.commit(&Ledger::Missing).await.expect("a commit");
+            let (removed, _) = batch.commit().await.expect("a commit");
             batches.push((usize::try_from(removed[EVENTS]).expect("a number"), last));
             after = Some(last);
         }

@@ -16,6 +16,7 @@ use crate::database::failure::ErrorClass;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
+use crate::history::archive::transaction::SharedTransaction;
 use crate::history::orphans;
 use crate::history::places::Place;
 use crate::history::removal::batch::{Batch, Limits, is_upgraded};
@@ -82,11 +83,16 @@ struct SessionBatch<'b> {
 
 impl SessionBatch<'_> {
     /// Removes sessions without a commit. Each connection skips the sessions that the other one has locked.
-    async fn begin(&self, connection: Option<&Connection>, picked: &mut Picked) -> Result<Option<Batch>, BatchError> {
+    async fn begin(
+        &self,
+        connection: Option<&Connection>,
+        archive: Option<SharedTransaction>,
+        picked: &mut Picked,
+    ) -> Result<Option<Batch>, BatchError> {
         let Some(connection) = connection else { return Ok(None) };
-        let OpenHistory { schema, selection, archive, triggers, .. } = self.history;
+        let OpenHistory { schema, selection, triggers, .. } = self.history;
         let go_on = || self.history.may_continue(self.activity);
-        let batch = Batch::begin(connection, self.limits, archive.as_ref(), *triggers).await?;
+        let batch = Batch::begin(connection, self.limits, archive, *triggers).await?;
         let page = Page { selection, cursor: self.cursor, size: self.size.min(MOST_AT_ONCE) };
         session_batch::remove_batch(batch, schema, page, picked, go_on).await
     }
@@ -102,8 +108,9 @@ impl SessionBatch<'_> {
         let OpenHistory { connection, ledger, watch, .. } = self.history;
         let [by_first, by_second] = picked;
         let both = async {
-            let begun = tokio::join!(self.begin(Some(connection), by_first), self.begin(second, by_second));
-            Ok::<_, BatchError>(begun)
+            let archive = self.history.begin_archive().await?;
+            let first = self.begin(Some(connection), archive.clone(), by_first);
+            Ok::<_, BatchError>(tokio::join!(first, self.begin(second, archive, by_second)))
         };
         let finished = match watch.over(both).await? {
             (Ok(first), Ok(second)) => commit([first, second], ledger, watch, stopping, done).await,
@@ -306,7 +313,7 @@ impl Removal<'_> {
     }
 }
 
-/// Commits the batches one after the other; those after a failed one are rolled back.
+/// Commits the archive, and then the batches one after the other; those after a failed one are rolled back.
 async fn commit(
     batches: impl IntoIterator<Item = Option<Batch>>,
     ledger: &Ledger,
@@ -314,15 +321,23 @@ async fn commit(
     stopping: &Stopping,
     done: &mut Done,
 ) -> Result<(), BatchError> {
-    let mut batches: Vec<_> = batches.into_iter().flatten().collect();
-    for batch in &mut batches {
-        // Not watched: the server is idle meanwhile.
-        batch.complete_archive().await?;
+    let batches: Vec<_> = batches.into_iter().flatten().collect();
+    // They share one.
+    let archive = batches.iter().find_map(|batch| batch.archive().cloned());
+    // Not watched: the server is idle meanwhile.
+    if let Some(archive) = &archive {
+        archive.lock().await.complete().await.map_err(BatchError::in_archive)?;
     }
     stopping.is_committing.set(true);
+    for batch in &batches {
+        watch.over(batch.require_ledger(ledger)).await?;
+    }
+    if let Some(archive) = &archive {
+        archive.lock().await.commit().await.map_err(BatchError::in_archive)?;
+    }
     for batch in batches {
         let removing = batch.removed().clone();
-        let committed = watch.over(batch.commit(ledger)).await;
+        let committed = watch.over(batch.commit()).await;
         let (removed, held) = committed.map_err(|error| error.or_uncommitted(removing))?;
         done.batches += 1;
         done.held = done.held.max(held);

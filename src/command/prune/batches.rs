@@ -207,10 +207,11 @@ impl Removal<'_> {
             }
             let (mut taken, mut found) = (0, Vec::new());
             let begin = async |history: &OpenHistory, size: u32, limits: Limits, activity| {
-                let OpenHistory { connection, schema, archive, triggers, .. } = history;
+                let OpenHistory { connection, schema, triggers, .. } = history;
                 let last = places::last(&places, size.min(MOST_AT_ONCE) as usize);
                 taken = last.len();
-                let batch = Batch::begin(connection, limits, archive.as_ref(), *triggers).await?;
+                let archive = history.begin_archive().await?;
+                let batch = Batch::begin(connection, limits, archive, *triggers).await?;
                 let go_on = || history.may_continue(activity);
                 orphans::batch::remove_batch(batch, schema, reference, last, &mut found, go_on).await
             };

@@ -23,10 +23,11 @@ use crate::database::writable::require_writable;
 use crate::error::Error;
 use crate::history::archive::Archive;
 use crate::history::archive::compression::Compression;
+use crate::history::archive::transaction::SharedTransaction;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::count::{self as orphans, Counted, OrphanCount};
 use crate::history::removal::batch::DeleteTriggers;
-use crate::history::removal::batch_error::Removed;
+use crate::history::removal::batch_error::{BatchError, Removed};
 use crate::history::removal::contention::{Activity, Contention};
 use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
@@ -137,6 +138,14 @@ impl OpenHistory {
     pub(crate) async fn open_archive(&mut self, path: &Path, rows: u64, temporary: Option<&Path>) -> Result<(), Error> {
         self.archive = Some(Archive::open(path, &self.url, self.revision, &self.schema, rows, temporary).await?);
         Ok(())
+    }
+
+    /// Begins a transaction of the archive, if there is one.
+    pub(crate) async fn begin_archive(&self) -> Result<Option<SharedTransaction>, BatchError> {
+        match &self.archive {
+            Some(archive) => archive.begin().await.map(Some).map_err(BatchError::in_archive),
+            None => Ok(None),
+        }
     }
 
     /// Reconnects after the server was lost. False if another run now prunes the database.
@@ -281,12 +290,7 @@ const BOTH_AND_LOCK: u32 = 3;
 
 /// How many connections a run has a use for.
 fn wanted(arguments: &Prune) -> u32 {
-    match (arguments.dry_run, &arguments.archive) {
-        (true, _) => 1,
-        // An archive has one writer at a time.
-        (false, Some(_)) => BOTH_AND_LOCK - 1,
-        (false, None) => BOTH_AND_LOCK,
-    }
+    if arguments.dry_run { 1 } else { BOTH_AND_LOCK }
 }
 
 async fn open(url: &DatabaseUrl, access: Access, pool: PoolLimits, watch: &Watch<'_>) -> Result<Connection, Error> {

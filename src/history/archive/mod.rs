@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::lock::Mutex;
 use migration::Revision;
 use sea_orm::{DbBackend, DbErr};
 
@@ -38,7 +39,7 @@ use self::error::ArchiveError;
 use self::file::ArchiveFile;
 use self::late_indexes::LateIndexes;
 use self::tables::ArchivedTables;
-use self::transaction::ArchiveTransaction;
+use self::transaction::{ArchiveTransaction, SharedTransaction};
 use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, PoolLimits, row};
 use crate::database::failure::{Action, DatabaseCause, ResultExt, Verb};
@@ -135,8 +136,9 @@ impl Archive {
         Ok(uncompressed.is_some_and(|path| is_left(&path)))
     }
 
-    pub(crate) async fn begin(&self) -> Result<ArchiveTransaction, DatabaseCause> {
-        ArchiveTransaction::begin(&self.connection, Arc::clone(&self.tables)).await
+    pub(crate) async fn begin(&self) -> Result<SharedTransaction, DatabaseCause> {
+        let transaction = ArchiveTransaction::begin(&self.connection, Arc::clone(&self.tables)).await?;
+        Ok(Arc::new(Mutex::new(transaction)))
     }
 
     /// Whether [`Archive::create_indexes`] has something to do.

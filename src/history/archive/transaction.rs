@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use futures_util::lock::Mutex;
 use rusqlite::Connection as Handle;
 use sea_orm::{DbErr, QueryResult};
 
-use super::row::{self, DeletedRow};
+use super::row::{self, CopiedRow, DeletedRow};
 use super::tables::{ArchivedTable, ArchivedTables};
 use super::value;
 use crate::database::connection::Connection;
@@ -21,9 +22,12 @@ pub(crate) const CHUNK: usize = 256 * 1024;
 /// With so many bytes the next ones are not deleted meanwhile, so that a large value is not in memory twice.
 pub(crate) const LARGE: usize = 1024 * 1024;
 
+/// A transaction of the archive that batches share which are committed together.
+pub(crate) type SharedTransaction = Arc<Mutex<ArchiveTransaction>>;
+
 /// A transaction of the archive. It is rolled back if it is dropped before its commit.
 pub(crate) struct ArchiveTransaction {
-    /// `None` after an error.
+    /// `None` after the commit and after an error.
     writer: Option<Writer>,
     tables: Arc<ArchivedTables>,
     /// Deleted rows that are not written yet.
@@ -64,9 +68,12 @@ impl ArchiveTransaction {
 
     /// Takes a row that the driver returned for the expressions of [`ArchivedTable::returning`].
     pub(crate) async fn take(&mut self, table: &'static str, row: QueryResult) -> Result<(), DatabaseCause> {
-        let columns = table_of(&self.tables, table)?.columns.len();
-        let bytes = row::size_of(&value::of_row(&row, columns)?);
-        self.take_all(table, vec![DeletedRow::Fetched(row)], bytes).await
+        let values = value::of_row(&row, table_of(&self.tables, table)?.columns.len())?;
+        let bytes = row::size_of(&values);
+        // A copy is read faster, and a large value would be in memory twice.
+        let copied = (bytes < CHUNK).then(|| CopiedRow::of(&values));
+        let row = copied.map_or(DeletedRow::Fetched(row), DeletedRow::Copied);
+        self.take_all(table, vec![row], bytes).await
     }
 
     /// Takes rows with so many bytes. An error may be that of earlier rows.
@@ -84,7 +91,9 @@ impl ArchiveTransaction {
     /// Begins to write the pending rows.
     async fn write(&mut self) -> Result<(), DatabaseCause> {
         let transaction = self.written().await?;
-        let (Chunk { rows, bytes }, tables) = (std::mem::take(&mut self.pending), Arc::clone(&self.tables));
+        let (Chunk { mut rows, bytes }, tables) = (std::mem::take(&mut self.pending), Arc::clone(&self.tables));
+        // Two batches may have given them in turn.
+        rows.sort_by_key(|(table, _)| *table);
         let store = move |archive: &Handle| {
             let store = || store(archive, &tables, &rows);
             // The pages of a large value would be in memory once more.
@@ -121,7 +130,7 @@ impl ArchiveTransaction {
     }
 
     /// Completes and commits it: afterwards all rows are on the disk.
-    pub(crate) async fn commit(mut self) -> Result<(), DatabaseCause> {
+    pub(crate) async fn commit(&mut self) -> Result<(), DatabaseCause> {
         self.complete().await?;
         Ok(self.written().await?.commit().await?)
     }

@@ -2,7 +2,7 @@
 
 use sea_orm::{DbErr, QueryResult};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef};
+use sqlx::{Decode, Postgres, Row, Sqlite, TypeInfo, ValueRef};
 
 use crate::database::failure::DatabaseCause;
 use crate::database::sqlite_value::SqliteValue;
@@ -38,13 +38,13 @@ fn of_postgresql(row: &QueryResult, index: usize) -> Result<SqliteValue<'_>, DbE
     if value.is_null() {
         return Ok(SqliteValue::Null);
     }
-    let kind = value.type_info();
-    let value = match kind.name() {
-        "INT8" => row.try_get(index).map(SqliteValue::Integer),
-        "FLOAT8" => row.try_get(index).map(SqliteValue::Real),
-        _ => row.try_get::<&str, _>(index).map(|text| SqliteValue::Text(text.as_bytes())),
+    let kind = value.type_info().into_owned();
+    let decoded = match kind.name() {
+        "INT8" => <i64 as Decode<'_, Postgres>>::decode(value).map(SqliteValue::Integer),
+        "FLOAT8" => <f64 as Decode<'_, Postgres>>::decode(value).map(SqliteValue::Real),
+        _ => <&str as Decode<'_, Postgres>>::decode(value).map(|text| SqliteValue::Text(text.as_bytes())),
     };
-    value.map_err(failed)
+    decoded.map_err(|error| failed(sqlx::Error::Decode(error)))
 }
 
 /// Whether the stored value is the same. JSON's whole numbers are also the same as SQLite's INTEGER.

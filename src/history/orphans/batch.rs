@@ -93,7 +93,6 @@ fn still_orphans(
 mod tests {
     use std::time::Duration;
 
-    use migration::ledger::Ledger;
     use sea_orm::{ConnectionTrait, StatementBuilder};
 
     use super::*;
@@ -127,7 +126,7 @@ mod tests {
         connection.execute_alone("INSERT INTO alert_sessions VALUES ('gone')").await.expect("sound SQL");
         let (batch, found) = begin(&connection, "llm_interactions", &places).await;
         assert_eq!(found, places[1..]);
-        batch.expect("rows").commit(&Ledger::Missing).await.expect("a commit");
+        batch.expect("rows").commit().await.expect("a commit");
         let (batch, found) = begin(&connection, "llm_interactions", &places).await;
         assert!(batch.is_none() && found.is_empty());
         assert_eq!(find(&connection, &reference, None, None).await.expect("places"), (Vec::new(), None));

@@ -1,5 +1,8 @@
 //! Removes rows that an archive keeps.
 
+use std::sync::Arc;
+
+use futures_util::lock::Mutex;
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{DbBackend, DbErr, StatementBuilder};
 
@@ -23,10 +26,11 @@ pub(super) async fn may_split(transaction: &Transaction) -> Result<bool, DbErr> 
 /// Removes rows of a SQLite file, one chunk while the archive writes the one before.
 pub(super) async fn remove_chunks(
     transaction: &Transaction,
-    archive: &mut ArchiveTransaction,
+    archive: &Mutex<ArchiveTransaction>,
     table: &'static str,
     condition: Expr,
 ) -> Result<u64, BatchError> {
+    let mut archive = archive.lock().await;
     let rows = FileRows::new(archive.tables(), table, condition).map_err(BatchError::in_archive)?;
     let mut count = 0;
     loop {
@@ -41,21 +45,22 @@ pub(super) async fn remove_chunks(
     }
 }
 
-/// Removes rows with one DELETE, which returns them for the archive.
+/// Removes rows with one DELETE, which returns them for the archive. Another batch may write to the archive meanwhile.
 pub(super) async fn remove_returning(
     transaction: &Transaction,
-    archive: &mut ArchiveTransaction,
+    archive: &Mutex<ArchiveTransaction>,
     table: &'static str,
     condition: Expr,
 ) -> Result<u64, BatchError> {
     let mut delete = delete_many(transaction.namespace(), table).and_where(condition).to_owned();
     // The columns are those of the database, each with the cast that the archive needs.
-    let returning = table_of(archive.tables(), table).map_err(BatchError::in_archive)?.returning.clone();
+    let tables = Arc::clone(archive.lock().await.tables());
+    let returning = table_of(&tables, table).map_err(BatchError::in_archive)?.returning.clone();
     delete.returning(Query::returning().expr(Expr::cust(returning)));
     let mut count = 0;
     let take = async |row| {
         count += 1;
-        archive.take(table, row).await.map_err(BatchError::in_archive)
+        archive.lock().await.take(table, row).await.map_err(BatchError::in_archive)
     };
     transaction.each(StatementBuilder::build(&delete, &transaction.backend()), take).await?;
     Ok(count)

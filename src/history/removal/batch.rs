@@ -19,8 +19,7 @@ use crate::database::mark;
 use crate::database::namespace::Namespace;
 use crate::database::read_transaction::EVERY_ROW;
 use crate::database::transaction::{SearchPath, Transaction};
-use crate::history::archive::Archive;
-use crate::history::archive::transaction::ArchiveTransaction;
+use crate::history::archive::transaction::SharedTransaction;
 use crate::history::entity::count_rows;
 use crate::history::places::Place;
 use crate::history::tables::delete_many;
@@ -56,7 +55,7 @@ pub(crate) enum DeleteTriggers {
 /// An open transaction that removes rows. It is rolled back if it is dropped before its commit.
 pub(crate) struct Batch {
     transaction: Transaction,
-    archive: Option<ArchiveTransaction>,
+    archive: Option<SharedTransaction>,
     triggers: DeleteTriggers,
     /// Whether rows for the archive are removed in chunks.
     may_split: bool,
@@ -69,13 +68,9 @@ impl Batch {
     pub(crate) async fn begin(
         connection: &Connection,
         limits: Limits,
-        archive: Option<&Archive>,
+        archive: Option<SharedTransaction>,
         triggers: DeleteTriggers,
     ) -> Result<Self, BatchError> {
-        let archive = match archive {
-            Some(archive) => Some(archive.begin().await.map_err(BatchError::in_archive)?),
-            None => None,
-        };
         let transaction = connection.begin(SearchPath::Empty, &set_up(limits)).await?;
         if transaction.backend() == DbBackend::Postgres
             && !connection.may_have(2)
@@ -92,9 +87,9 @@ impl Batch {
         self.transaction.backend()
     }
 
-    /// Whether the removed rows go to an archive.
-    pub(crate) fn has_archive(&self) -> bool {
-        self.archive.is_some()
+    /// The transaction of the archive, if the removed rows go to one.
+    pub(crate) fn archive(&self) -> Option<&SharedTransaction> {
+        self.archive.as_ref()
     }
 
     /// Where the tables are.
@@ -145,7 +140,7 @@ impl Batch {
     /// Removes the rows of a table that meet a condition, and returns their number.
     pub(crate) async fn delete(&mut self, table: &'static str, condition: Expr) -> Result<u64, BatchError> {
         let kept = (self.triggers == DeleteTriggers::Fire).then(|| row_of(self.namespace(), table, condition.clone()));
-        let gone = match &mut self.archive {
+        let gone = match &self.archive {
             None => {
                 let delete = delete_many(self.transaction.namespace(), table).and_where(condition).to_owned();
                 self.transaction.execute(&delete).await?.rows_affected()
@@ -208,27 +203,21 @@ impl Batch {
         &self.removed
     }
 
-    /// Completes the archive, without a commit.
-    pub(crate) async fn complete_archive(&mut self) -> Result<(), BatchError> {
-        match &mut self.archive {
-            Some(archive) => archive.complete().await.map_err(BatchError::in_archive),
-            None => Ok(()),
-        }
-    }
-
-    /// Commits the removal after the archive is on the disk. Returns how long other sessions may have waited. It must
-    /// not be cancelled. `ledger` is the ledger from when the schema was read: an upgrade may have added columns that
+    /// Makes sure that the ledger is still the one from when the schema was read: an upgrade may have added columns that
     /// were not archived, and tables that were not searched.
     ///
     /// # Errors
+    /// [`upgraded_concurrently`], or the database's error.
+    pub(crate) async fn require_ledger(&self, ledger: &Ledger) -> Result<(), BatchError> {
+        if is_upgraded(&self.transaction, ledger).await? { Err(upgraded_concurrently()) } else { Ok(()) }
+    }
+
+    /// Commits the removal, whose archive has to be on the disk. Returns how long other sessions may have waited. It must
+    /// not be cancelled.
+    ///
+    /// # Errors
     /// [`BatchError`]; the batch is rolled back, unless the connection broke: then the outcome is unknown.
-    pub(crate) async fn commit(self, ledger: &Ledger) -> Result<(Removed, Duration), BatchError> {
-        if is_upgraded(&self.transaction, ledger).await? {
-            return Err(upgraded_concurrently());
-        }
-        if let Some(archive) = self.archive {
-            archive.commit().await.map_err(BatchError::in_archive)?;
-        }
+    pub(crate) async fn commit(self) -> Result<(Removed, Duration), BatchError> {
         match self.transaction.commit().await {
             Ok(()) => Ok((self.removed, self.began.elapsed())),
             Err(error) => {

@@ -222,7 +222,7 @@ async fn examine(
     let (backend, namespace) = (batch.backend(), batch.namespace());
     let policy = &selection.policy;
     let cutoff_us = (policy.active == ActiveSessions::Keep).then_some(policy.cutoff_us);
-    let asks_again = !selection.needed.are_all || batch.has_archive();
+    let asks_again = !selection.needed.are_all || batch.archive().is_some();
     let dependents = DEPENDENTS.iter().copied().filter(|dependent| schema.tables.contains_key(dependent.table));
     if backend == DbBackend::Postgres && schema.has_column(CHATS, "session_id") {
         let taken = ids(batch, sessions);

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::activity::WAITS_FOR_LOCK;
+use crate::support::archive::prune_into;
 use crate::support::cases::each;
 use crate::support::history::{
     NOW, NOW_US, OLD_US, assert_whole, insert_many, insert_session, insert_whole_sessions, rows, session_ids,
@@ -213,13 +214,21 @@ fn workers(database: &Database) -> i64 {
 
 #[apply(test)]
 fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed() {
+    each([false, true], two_work_at_once);
+}
+
+fn two_work_at_once(is_archived: bool) {
     let database = with_noted_workers(500);
     database.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN RAISE 'not this one'; END $$;
          CREATE TRIGGER refused BEFORE DELETE ON alert_sessions FOR EACH ROW
          WHEN (old.session_id IN ('s-7', 's-300', 's-301', 's-500')) EXECUTE FUNCTION refuse()",
     );
-    let outcome = prune(&database, &["--yes"]);
+    let archive = is_archived.then(Database::sqlite);
+    let outcome = match &archive {
+        Some(archive) => prune_into(&database, archive, &[]),
+        None => prune(&database, &["--yes"]),
+    };
     assert!(outcome.code.is_some_and(|code| code != 0), "{}", outcome.stdout);
     assert_eq!(session_ids(&database), ["s-300", "s-301", "s-500", "s-7"]);
     assert_eq!(database.count("llm_interactions"), 4);
@@ -228,6 +237,11 @@ fn on_a_quiet_server_two_connections_work_at_once_around_what_cannot_be_removed(
     assert_eq!(pruned["removed"]["rows"]["llm_interactions"], 496);
     assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(4));
     assert_eq!(workers(&database), 2);
+    if let Some(archive) = archive {
+        assert_eq!((archive.count("alert_sessions"), archive.count("llm_interactions")), (496, 496));
+        let refused = "SELECT count(*) FROM alert_sessions WHERE session_id IN ('s-7', 's-300', 's-301', 's-500')";
+        assert_eq!(archive.number(refused), 0);
+    }
 }
 
 #[apply(test)]
