@@ -1,5 +1,5 @@
-//! Reads a database with a limit for each query. On PostgreSQL in short transactions, so that their settings end with
-//! them.
+//! Reads a database with a limit for each query. On PostgreSQL in short transactions, so that their settings and locks
+//! end with them.
 //!
 //! On SQLite without transactions, because writers would wait for their end.
 
@@ -20,6 +20,9 @@ pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(30);
 /// Makes the server refuse a query from which a row policy would hide rows, until the end of the transaction.
 pub(crate) const EVERY_ROW: &str = "SET LOCAL row_security = off";
 
+/// How long a transaction may last whose next part begins in it.
+const SHORT: Duration = Duration::from_millis(200);
+
 /// How many instructions SQLite runs between two checks of the deadline.
 const INSTRUCTIONS: i32 = 10_000;
 
@@ -32,12 +35,21 @@ pub(crate) enum Rows {
     Visible,
 }
 
-/// Reads from one connection.
+/// Reads a database in parts.
 pub(crate) struct BoundedReader<'c> {
     connection: &'c Connection,
     limit: Option<Duration>,
     /// When SQLite interrupts the current query.
     deadline: Arc<Mutex<Option<Instant>>>,
+    /// The transaction of the last part, if another one may be read in it: to end it and to begin one takes as long as
+    /// several queries of a catalog.
+    open: Mutex<Option<OpenTransaction>>,
+}
+
+struct OpenTransaction {
+    transaction: Transaction,
+    rows: Rows,
+    began: Instant,
 }
 
 impl<'c> BoundedReader<'c> {
@@ -57,7 +69,12 @@ impl<'c> BoundedReader<'c> {
             let mut handle = handle.map_err(|error| DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())))?;
             handle.set_progress_handler(INSTRUCTIONS, may_continue);
         }
-        Ok(Self { connection, limit, deadline })
+        Ok(Self { connection, limit, deadline, open: Mutex::default() })
+    }
+
+    #[must_use]
+    pub(crate) fn connection(&self) -> &'c Connection {
+        self.connection
     }
 
     #[must_use]
@@ -66,14 +83,45 @@ impl<'c> BoundedReader<'c> {
     }
 
     /// No limit holds for what the connection does from now on.
-    pub(crate) fn end(self) {
+    pub(crate) async fn end(self) {
+        self.end_open().await;
         *lock(&self.deadline) = None;
     }
 
-    /// Begins to read. On SQLite everything that is read until the next `begin` counts as one query.
-    pub(crate) async fn begin(&self, rows: Rows) -> Result<Transaction, DbErr> {
+    /// Reads a part. On SQLite all of it counts as one query.
+    ///
+    /// # Errors
+    /// The database's error if it cannot begin.
+    pub(crate) async fn read<T>(&self, rows: Rows, read: impl AsyncFnOnce(&Transaction) -> T) -> Result<T, DbErr> {
         *lock(&self.deadline) = self.limit.map(|limit| Instant::now() + limit);
-        begin(self.connection, self.limit, rows).await
+        let open = lock(&self.open).take();
+        let reading = match open {
+            Some(open) if open.rows == rows => open,
+            other => {
+                end(other).await;
+                let began = Instant::now();
+                OpenTransaction { transaction: begin(self.connection, self.limit, rows).await?, rows, began }
+            }
+        };
+        let result = read(&reading.transaction).await;
+        if reading.transaction.is_intact() && reading.began.elapsed() < SHORT {
+            *lock(&self.open) = Some(reading);
+        } else {
+            end(Some(reading)).await;
+        }
+        Ok(result)
+    }
+
+    /// Ends the transaction of the last part.
+    pub(crate) async fn end_open(&self) {
+        let open = lock(&self.open).take();
+        end(open).await;
+    }
+}
+
+async fn end(open: Option<OpenTransaction>) {
+    if let Some(OpenTransaction { transaction, .. }) = open {
+        transaction.rollback().await.ok();
     }
 }
 
@@ -102,12 +150,13 @@ mod tests {
     async fn a_query_of_sqlite_that_takes_too_long_is_given_up_and_the_next_one_is_not() {
         let connection = Connection::in_memory().await;
         let reader = BoundedReader::new(&connection, Some(Duration::from_millis(50))).await.expect("a handler");
-        let reading = reader.begin(Rows::Every).await.expect("a transaction");
-        let cause = DatabaseCause::from(row(&reading, COUNT).await.expect_err("it takes minutes"));
+        let read = async |sql| {
+            let row = reader.read(Rows::Every, async |reading: &Transaction| row(reading, sql).await).await;
+            row.expect("a transaction").map_err(DatabaseCause::from)
+        };
+        let cause = read(COUNT).await.expect_err("it takes minutes");
         assert_eq!(cause.class, ErrorClass::TimedOut, "{cause}");
-        reading.rollback().await.ok();
-        let reading = reader.begin(Rows::Every).await.expect("a transaction");
-        let answer = row(&reading, "SELECT 1 AS one").await.expect("an answer");
+        let answer = read("SELECT 1 AS one").await.expect("an answer");
         assert_eq!(answer.try_get::<i32>("", "one").expect("a number"), 1);
     }
 }

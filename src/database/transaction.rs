@@ -5,7 +5,7 @@
 //! transaction, because writers would wait for its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::TryStreamExt;
 use futures_util::lock::Mutex;
@@ -57,6 +57,7 @@ pub struct Transaction {
     namespace: Arc<Namespace>,
     /// Counts the answers of the database.
     answers: Arc<AtomicU64>,
+    has_failed: AtomicBool,
 }
 
 enum Inner {
@@ -85,7 +86,7 @@ impl SqliteSession {
 impl Transaction {
     /// Reads from SQLite without a transaction.
     pub(crate) fn of_sqlite_connection(connection: DatabaseConnection, answers: Arc<AtomicU64>) -> Self {
-        Self { inner: Inner::SqliteConnection(connection), namespace: Arc::default(), answers }
+        Self::of(Inner::SqliteConnection(connection), Arc::default(), answers)
     }
 
     /// On an empty database of SQLite's in memory, for tests.
@@ -97,12 +98,28 @@ impl Transaction {
     }
 
     pub(crate) fn of_sqlite(transaction: SqliteTransaction, answers: Arc<AtomicU64>) -> Self {
-        let inner = Inner::Sqlite(Mutex::new(SqliteSession(Some(transaction))));
-        Self { inner, namespace: Arc::default(), answers }
+        Self::of(Inner::Sqlite(Mutex::new(SqliteSession(Some(transaction)))), Arc::default(), answers)
     }
 
     pub(crate) fn of_postgresql(session: Session, namespace: Arc<Namespace>, answers: Arc<AtomicU64>) -> Self {
-        Self { inner: Inner::Postgresql(Mutex::new(session)), namespace, answers }
+        Self::of(Inner::Postgresql(Mutex::new(session)), namespace, answers)
+    }
+
+    fn of(inner: Inner, namespace: Arc<Namespace>, answers: Arc<AtomicU64>) -> Self {
+        Self { inner, namespace, answers, has_failed: AtomicBool::new(false) }
+    }
+
+    /// Whether no statement has failed. After one that has, PostgreSQL refuses all others.
+    #[must_use]
+    pub(crate) fn is_intact(&self) -> bool {
+        !self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Takes an answer of the database.
+    fn answered<T, E>(&self, answer: Result<T, E>) -> Result<T, E> {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.has_failed.fetch_or(answer.is_err(), Ordering::Relaxed);
+        answer
     }
 
     #[must_use]
@@ -133,7 +150,7 @@ impl Transaction {
         let Inner::Postgresql(session) = &self.inner else { return Ok(None) };
         let mut session = session.lock().await;
         let found = Namespace::look_up(session.connection()?, Some(self.namespace.path())).await;
-        let found = found.map(Arc::new).map_err(query_error)?;
+        let found = self.answered(found).map(Arc::new).map_err(query_error)?;
         drop(session);
         self.namespace = Arc::clone(&found);
         Ok(Some(found))
@@ -158,8 +175,7 @@ impl Transaction {
     pub(crate) async fn query_planned_anew(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let Inner::Postgresql(session) = &self.inner else { return self.query_all_raw(statement).await };
         let rows = prepared(&statement, StatementNames::None).fetch_all(session.lock().await.connection()?).await;
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        Ok(rows.map_err(query_error)?.into_iter().map(Into::into).collect())
+        Ok(self.answered(rows).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
     /// Calls `take` for each row of a query, while the query runs.
@@ -195,11 +211,9 @@ impl Transaction {
         mut rows: impl futures_util::Stream<Item = Result<QueryResult, DbErr>> + Unpin,
         mut take: impl AsyncFnMut(QueryResult) -> Result<(), E>,
     ) -> Result<(), E> {
-        while let Some(row) = rows.try_next().await? {
-            self.answers.fetch_add(1, Ordering::Relaxed);
+        while let Some(row) = self.answered(rows.try_next().await)? {
             take(row).await?;
         }
-        self.answers.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -217,8 +231,7 @@ impl Transaction {
         let mut session = session.lock().await;
         let (transaction, result) = Work::start(session.take()?, work).finish().await?;
         session.0 = Some(transaction);
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        result
+        self.answered(result)
     }
 
     /// Runs short work with SQLite's handle outside of a transaction, for example to add a function.
@@ -279,8 +292,7 @@ impl ConnectionTrait for Transaction {
             }
             Inner::Postgresql(session) => execute(session, &statement).await,
         };
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        done
+        self.answered(done)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
@@ -295,8 +307,7 @@ impl ConnectionTrait for Transaction {
                 done.map(Into::into).map_err(exec_error)
             }
         };
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        done
+        self.answered(done)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
@@ -312,8 +323,7 @@ impl ConnectionTrait for Transaction {
             }
             Inner::Postgresql(session) => query(session, &statement).await,
         };
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        rows
+        self.answered(rows)
     }
 }
 

@@ -164,60 +164,67 @@ async fn checks(
         let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;
         checks.push(look(&reader, "capacity", capacity).await);
     }
-    let (state, found) = match read_schema(&reader).await {
+    checks.extend(checks_of_schema(arguments, settings, now, &reader).await);
+    reader.end().await;
+    checks
+}
+
+/// The checks that need to know the schema.
+async fn checks_of_schema(
+    arguments: &Check,
+    settings: &Settings,
+    now: DateTime<Utc>,
+    reader: &BoundedReader<'_>,
+) -> Vec<Finding> {
+    let (connection, depth, mut checks) = (reader.connection(), Depth::of(arguments), Vec::new());
+    let (state, found) = match read_schema(reader).await {
         Ok(read) => read,
         Err(cause) => {
             let failed = Finding::failed("revision", cause.class.exit_code(), cause.described());
-            checks.push(failed.unanswered_by(cause.class));
-            return checks;
+            return vec![failed.unanswered_by(cause.class)];
         }
     };
     if let Decision::Refused(StateError::Foreign(_)) = state.plan(settings.schema_target.value) {
-        checks.push(schema::revision(connection, &state, settings.schema_target.value).await);
-        return checks;
+        return vec![schema::revision(reader, &state, settings.schema_target.value).await];
     }
-    checks.push(look(&reader, "privileges", async |reading| server::privileges(reading, &state).await).await);
+    checks.push(look(reader, "privileges", async |reading| server::privileges(reading, &state).await).await);
     if let Some(role) = &arguments.as_role {
         let app_role = async |reading: &Transaction| app_role::app_role(reading, &state, role).await;
-        checks.push(look(&reader, "backend role", app_role).await);
+        checks.push(look(reader, "backend role", app_role).await);
     }
-    checks.extend(server::row_policies(connection).await);
-    checks.push(schema::revision(connection, &state, settings.schema_target.value).await);
-    checks.push(schema::tables(connection, &state, &found).await);
-    checks.push(schema::indexes(connection.backend(), &found));
+    checks.extend(server::row_policies(reader).await);
+    checks.push(schema::revision(reader, &state, settings.schema_target.value).await);
     let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
-    checks.push(look(&reader, "foreign keys", foreign_keys).await);
-    checks.push(look(&reader, "integrity", async |reading| data::integrity(reading, depth).await).await);
-    checks.push(look(&reader, "sequences", async |reading| numbers::sequences(reading).await).await);
     let integers = async |reading: &Transaction| numbers::integers(reading, &found, depth, now).await;
-    checks.push(look(&reader, "integers", integers).await);
     let (retention, on_overdue) = (Retention::of(settings, &state), OnOverdue::of(arguments));
     let old = async |reading: &Transaction| data::retention(reading, retention, &found, now, on_overdue).await;
-    checks.push(look(&reader, "retention", old).await);
+    let of_rows = [
+        look(reader, "foreign keys", foreign_keys).await,
+        look(reader, "integrity", async |reading| data::integrity(reading, depth).await).await,
+        look(reader, "sequences", async |reading| numbers::sequences(reading).await).await,
+        look(reader, "integers", integers).await,
+        look(reader, "retention", old).await,
+    ];
+    // The comparison may need the connection.
+    reader.end_open().await;
+    checks.push(schema::tables(connection, &state, &found).await);
+    checks.push(schema::indexes(connection.backend(), &found));
+    checks.extend(of_rows);
     checks
 }
 
 async fn read_schema(reader: &BoundedReader<'_>) -> Result<(SchemaState, Schema), DatabaseCause> {
-    let reading = reader.begin(Rows::Visible).await?;
-    let read = schema_and_state(&reading).await?;
-    reading.rollback().await?;
-    Ok(read)
+    reader.read(Rows::Visible, async |reading| schema_and_state(reading).await).await?
 }
 
-/// Runs one check in its own transaction. A check that takes too long is skipped.
+/// Runs one check. One that takes too long is skipped.
 async fn look(
     reader: &BoundedReader<'_>,
     name: &'static str,
     check: impl AsyncFnOnce(&Transaction) -> Finding,
 ) -> Finding {
-    let finding = match reader.begin(Rows::Every).await {
-        Ok(reading) => {
-            let finding = check(&reading).await;
-            reading.rollback().await.ok();
-            finding
-        }
-        Err(error) => Finding::unanswered(name, &error.into()),
-    };
+    let finding = reader.read(Rows::Every, check).await;
+    let finding = finding.unwrap_or_else(|error| Finding::unanswered(name, &error.into()));
     match reader.limit() {
         Some(limit) if finding.is_given_up => {
             let limit = format::duration(limit);

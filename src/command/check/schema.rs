@@ -11,6 +11,8 @@ use super::finding::Finding;
 use crate::database::connection::Connection;
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::quoted;
+use crate::database::read_transaction::{BoundedReader, Rows};
+use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
@@ -25,11 +27,15 @@ use crate::schema::variant::{self, Match, Variant};
 use crate::schema::{diff, expected, row_policy};
 
 /// Whether the database is at the target's revision or a later one.
-pub(crate) async fn revision(connection: &Connection, state: &SchemaState, target: Revision) -> Finding {
-    match connection.reading(async |reading| row_policy::refuse(reading, &[ledger::TABLE]).await).await {
-        Err(cause) if state.ledger == Ledger::Empty => Finding::unanswered("revision", &cause),
-        _ => at_revision(state, target),
+pub(crate) async fn revision(reader: &BoundedReader<'_>, state: &SchemaState, target: Revision) -> Finding {
+    let refuse = async |reading: &Transaction| row_policy::refuse(reading, &[ledger::TABLE]).await;
+    // A policy may hide the revision.
+    if state.ledger == Ledger::Empty
+        && let Err(cause) = reader.read(Rows::Every, refuse).await.map_err(DatabaseCause::from).flatten()
+    {
+        return Finding::unanswered("revision", &cause);
     }
+    at_revision(state, target)
 }
 
 fn at_revision(state: &SchemaState, target: Revision) -> Finding {

@@ -91,9 +91,7 @@ async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> 
                        WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
                                                                           WHERE datname = current_database()))
                          AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
-    let reading = reader.begin(Rows::Every).await?;
-    let row = row(&reading, sql).await?;
-    reading.rollback().await?;
+    let row = reader.read(Rows::Every, async |reading| row(reading, sql).await).await??;
     Ok(ServerFacts {
         version: row.try_get("", "version")?,
         major: row.try_get("", "major")?,
@@ -227,10 +225,10 @@ fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
 }
 
 /// The row policies that hide rows from the role, if there are any.
-pub(crate) async fn row_policies(connection: &Connection) -> Option<Finding> {
+pub(crate) async fn row_policies(reader: &BoundedReader<'_>) -> Option<Finding> {
     const NAME: &str = "row policies";
     let tables: Vec<_> = tables_of_tarsy().collect();
-    match connection.reading(async |reading| row_policy::active(reading, &tables).await).await {
+    match reader.read(Rows::Every, async |reading| row_policy::active(reading, &tables).await).await.flatten() {
         Ok(policies) => hidden_rows(NAME, &policies),
         Err(error) => Some(Finding::unanswered(NAME, &error.into())),
     }

@@ -2,7 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`sections`] | reads the parts, each in its own transaction |
+//! | [`sections`] | reads the parts, and skips those that take too long |
 //! | [`queries`] | the queries |
 //! | [`blocks`] | the report as tables |
 //! | [`summary`] | the report as data |
@@ -15,6 +15,7 @@ mod summary;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use self::queries::ServerInfo;
 use self::sections::Sections;
 use self::summary::{InfoSummary, SettingSummary, SpaceSummary};
 use super::retention::Retention;
@@ -24,6 +25,7 @@ use crate::database::failure::{ResultExt, Verb};
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::sqlite_file::larger_wal;
+use crate::database::transaction::Transaction;
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
@@ -33,6 +35,7 @@ use crate::history::retention::selection::Precision;
 use crate::history::space::{self, Space};
 use crate::history::tables::SESSIONS;
 use crate::output::Report;
+use crate::schema::model::Schema;
 use crate::schema::read::schema;
 use crate::schema::row_policy;
 use crate::schema::state::SchemaState;
@@ -53,12 +56,8 @@ pub(crate) async fn run(
     let reader =
         BoundedReader::new(&connection, limit).await.context((Verb::Set, "the parameters of the connection"))?;
     let mut parts = Sections { reader, skipped: Vec::new(), unreadable: Vec::new() };
-    let reading = parts.reader.begin(Rows::Visible).await.context((Verb::Begin, "the read transaction"))?;
-    let state = SchemaState::read(&reading).await.context((Verb::Read, "the ledger"))?;
-    state.require_tarsys()?;
-    let found = schema(&reading).await.context((Verb::Read, "the schema"))?;
-    let server = queries::server(&reading).await.context((Verb::Read, "the server's settings"))?;
-    reading.rollback().await.ok();
+    let begin = (Verb::Begin, "the read transaction");
+    let (state, found, server) = parts.reader.read(Rows::Visible, look_first).await.context(begin)??;
     let tables = match url {
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(precision).await?,
         DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, precision, server.bytes).await?,
@@ -70,10 +69,10 @@ pub(crate) async fn run(
         false => None,
     };
     let tables_of_tarsy: Vec<_> = tables_of_tarsy().collect();
-    let row_policies = connection
-        .reading(async |reading| row_policy::active(reading, &tables_of_tarsy).await)
-        .await
-        .context((Verb::Read, "the row policies"))?;
+    let policies = async |reading: &Transaction| row_policy::active(reading, &tables_of_tarsy).await;
+    let policies = parts.reader.read(Rows::Visible, policies).await.flatten();
+    let row_policies = policies.context((Verb::Read, "the row policies"))?;
+    parts.reader.end().await;
     let retention_error = retention.policy(ActiveSessions::Keep, now).err();
     let retention_error = retention_error.map(|error| format!("{error}: {}", error.hint().unwrap_or_default()));
     let settings = shown(settings, &retention);
@@ -101,6 +100,15 @@ pub(crate) async fn run(
     };
     let blocks = blocks::blocks(&summary, settings);
     Ok(Report::new(&summary, blocks))
+}
+
+/// What the other parts depend on.
+async fn look_first(reading: &Transaction) -> Result<(SchemaState, Schema, ServerInfo), Error> {
+    let state = SchemaState::read(reading).await.context((Verb::Read, "the ledger"))?;
+    state.require_tarsys()?;
+    let found = schema(reading).await.context((Verb::Read, "the schema"))?;
+    let server = queries::server(reading).await.context((Verb::Read, "the server's settings"))?;
+    Ok((state, found, server))
 }
 
 fn space_summary(parts: Space) -> SpaceSummary {

@@ -46,16 +46,14 @@ pub(crate) struct Sections<'c> {
 }
 
 impl Sections<'_> {
-    /// Reads one part in its own transaction. `None` if a query took too long.
+    /// Reads one part. `None` if a query took too long.
     pub(crate) async fn read<T>(
         &mut self,
         part: impl Into<String>,
         read: impl AsyncFnOnce(&Transaction) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
         let part = part.into();
-        let reading = self.reader.begin(Rows::Visible).await.context((Verb::Read, part.clone()))?;
-        let result = read(&reading).await;
-        reading.rollback().await.ok();
+        let result = self.reader.read(Rows::Visible, read).await.context((Verb::Read, part.clone()))?;
         match result {
             Err(Error::Database(error))
                 if self.reader.limit().is_some() && error.cause.class == ErrorClass::TimedOut =>

@@ -278,10 +278,9 @@ impl Planning<'_> {
         let until = self.until.map(|until| until.max(Instant::now() + SHORTEST));
         let limit = until.map(|until| until.saturating_duration_since(Instant::now()));
         let reader = BoundedReader::new(self.connection, limit).await.context(BEGIN_TO_PLAN)?;
-        let reading = reader.begin(Rows::Every).await.context(BEGIN_TO_PLAN)?;
-        let found = read(&reading, until).await;
-        reading.rollback().await.ok();
-        reader.end();
+        let read = async |reading: &Transaction| read(reading, until).await;
+        let found = reader.read(Rows::Every, read).await.context(BEGIN_TO_PLAN)?;
+        reader.end().await;
         match found {
             Err(error) if limit.is_some() && error.cause.class == ErrorClass::TimedOut => {
                 tracing::warn!("{consequence}, because `--max-duration` leaves no time to count");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection as _, PgConnection};
 
 use super::bridge::Bridge;
 use super::limits::PoolLimits;
@@ -16,6 +16,8 @@ use crate::database::url::{PostgresqlAddress, Protection};
 pub(super) const CLIENT: &str = "tarsy_db.client";
 /// More attempts than a host needs, with all its addresses and encryptions.
 const ATTEMPTS: u32 = 8;
+/// A connection that has been idle for so long may be broken. To ask takes a round trip, as the end of its last use did.
+const LONG_IDLE: Duration = Duration::from_secs(1);
 /// In the place of no limit, which the driver does not know.
 const A_DAY: Duration = Duration::from_hours(24);
 
@@ -65,7 +67,16 @@ fn pool_options(address: &PostgresqlAddress, limits: PoolLimits) -> PgPoolOption
         // The driver looks for old connections in this interval.
         .max_lifetime(limits.recycle.map(|age| age.max(Duration::from_secs(1))))
         .idle_timeout(None)
-        .test_before_acquire(limits.pre_ping)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, used| {
+            let is_asked = limits.pre_ping && used.idle_for >= LONG_IDLE;
+            Box::pin(async move {
+                if is_asked {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 /// The driver has one limit for both: to wait for a free connection, and to open one, which has limits of its own and
