@@ -18,14 +18,20 @@ place_of() {
 }
 PATH=$(place_of "$TARSY_DB"):$(place_of "$GENERATE_HISTORY"):$PATH
 
-# As an operator would have it, except for what names another database.
-unset DATABASE_URL DATABASE_URL_FILE DATABASE_PASSWORD DATABASE_PASSWORD_FILE DIRECT_DATABASE_URL TARSY_DB_CONFIG
+# No variable of the caller names another database or server, or changes what a command does.
+for variable in $(env | sed -nE 's/^((PG|DATABASE_|DIRECT_|TARSY_|HISTORY_|EVENT_)[A-Z0-9_]*)=.*/\1/p'); do
+    unset "$variable"
+done
 export HISTORY_RETENTION_DAYS=90
 
-directory=$(mktemp -d)
+directory=$(cd "$(mktemp -d)" && pwd)
 server=
-finish() {
+stop_server() {
     if [ -n "$server" ]; then as_server "$server/pg_ctl" -D "$directory/server/data" -m immediate stop >/dev/null 2>&1 || true; fi
+}
+finish() {
+    stop_server
+    echo "Remove the files with: rm -r $directory"
 }
 trap finish EXIT
 trap 'exit 130' INT
@@ -42,19 +48,20 @@ as_server() {
     if [ "$(id -u)" = 0 ]; then setpriv --reuid=postgres --regid=postgres --init-groups "$@"; else "$@"; fi
 }
 
+# As root it needs the user that the packages of PostgreSQL create.
 find_server() {
-    for found in "$(command -v initdb 2>/dev/null)" /usr/lib/postgresql/*/bin/initdb; do
+    if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then return; fi
+    for found in /usr/lib/postgresql/*/bin/initdb "$(command -v initdb)"; do
         if [ -x "$found" ]; then dirname "$(readlink -f "$found")"; fi
     done | tail -n 1
 }
 
 start_server() {
-    [ "$(id -u)" != 0 ] || id postgres >/dev/null 2>&1 || return 1
-    mkdir server
-    if [ "$(id -u)" = 0 ]; then chmod 711 . && chown postgres server; fi
-    as_server "$1/initdb" -D "$directory/server/data" -U tarsy -A trust -E UTF8 >/dev/null
-    as_server "$1/pg_ctl" -D "$directory/server/data" -w -l "$directory/server/log" \
-        -o "-c listen_addresses= -c unix_socket_directories=$directory/server" start >/dev/null
+    mkdir server &&
+        { [ "$(id -u)" != 0 ] || { chmod 711 . && chown postgres server; }; } &&
+        as_server "$server/initdb" -D "$directory/server/data" -U tarsy -A trust -E UTF8 --locale=C >/dev/null &&
+        as_server "$server/pg_ctl" -D "$directory/server/data" -w -l "$directory/server/log" \
+            -o "-c listen_addresses= -c unix_socket_directories=$directory/server" start >/dev/null
 }
 
 echo "# A history of 500 sessions, as TARSy leaves it in SQLite"
@@ -67,12 +74,13 @@ run tarsy-db prune --dry-run
 run tarsy-db prune --archive archive.db --max-share 60% --yes
 run tarsy-db check
 
-found=$(find_server)
-if [ -n "$found" ] && start_server "$found"; then
-    server=$found
-    target="postgresql://tarsy@/tarsy?host=$directory/server"
+# Named before it starts, so that an interrupted start is stopped, too.
+server=$(find_server)
+if [ -n "$server" ]; then
     echo
     echo "# From SQLite to PostgreSQL, completely or not at all"
+    start_server || { echo "cannot start the server of $server: see above, and $directory/server/log" >&2; exit 1; }
+    target="postgresql://tarsy@/tarsy?host=$directory/server"
     run tarsy-db init --create-database --database-url "$target"
     run tarsy-db migrate-sqlite-to-postgres --from history.db --to "$target" --report report.json
     run tarsy-db check --database-url "$target"
@@ -81,9 +89,9 @@ else
     echo "# No migration: there is no PostgreSQL server to start (Debian: sudo apt-get install postgresql)"
 fi
 
+stop_server
 printf '\n# What was where\n'
 for file in history.db archive.db report.json; do
     if [ -e "$file" ]; then echo "$directory/$file"; fi
 done
 if [ -n "$server" ]; then echo "$directory/server: the data of the server, which is stopped now"; fi
-echo "Remove it with: rm -r $directory"
