@@ -65,5 +65,8 @@ test-crates: ## Install from the source, and compile the crates as they will be 
 	packaging/test installed
 	$(MAKE) crates
 
-test-packages: packages ## Install and try the wheel, the Debian package, the tarball and the crates
+# dist/ is removed, because the sums and files of an earlier `make dist` are not those of these packages.
+test-packages: ## Install and try the wheel, the Debian package, the tarball and the crates
+	rm -rf dist
+	$(MAKE) packages
 	packaging/test
