@@ -54,7 +54,7 @@ sbom: $(TOOLS)/bin/cargo-cyclonedx ## Put the list of what the binary was built 
 packages: tarball wheel deb crates sbom
 
 dist: ## Make all files of a release in dist/, from a clean checkout
-	@[ -z "$$(git status --porcelain)" ] || { \
+	@changed=$$(git status --porcelain) && [ -z "$$changed" ] || { \
 	  echo "a release is made of a commit: commit these changes, or stash them" >&2; git status --short >&2; exit 1; }
 	rm -rf dist
 	$(MAKE) packages
