@@ -7,7 +7,8 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
 # cargo build, because C libraries are compiled again where it differs.
 DATED = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 
-# Programs that make packages. They are installed below target, so that those of the machine are not touched.
+# Programs that make packages. They are installed below target, so that those of the machine are not touched. This file has
+# their versions; cargo replaces another version and leaves the same one.
 TOOLS = target/packages
 CARGO_DEB_VERSION = 3.8.0
 CARGO_CYCLONEDX_VERSION = 0.5.9
@@ -18,11 +19,13 @@ $(TOOLS)/bin/maturin: packaging/requirements.txt
 	python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet --requirement packaging/requirements.txt
 	@touch $@
 
-$(TOOLS)/bin/cargo-deb:
+$(TOOLS)/bin/cargo-deb: packages.mk
 	cargo install --quiet --locked --root $(TOOLS) cargo-deb@$(CARGO_DEB_VERSION)
+	@touch $@
 
-$(TOOLS)/bin/cargo-cyclonedx:
+$(TOOLS)/bin/cargo-cyclonedx: packages.mk
 	cargo install --quiet --locked --root $(TOOLS) cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION)
+	@touch $@
 
 tarball: static ## Put the static binary, man pages and completions in dist/
 	$(DATED) packaging/tarball $(VERSION) $(STATIC_TARGET)
