@@ -1,13 +1,17 @@
 //! The files in examples/ can be parsed, and agree with the program.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 use tarsy_db::internals::{Environment, Flags, KEYS, Settings};
 
 use crate::support::cases::each;
-use crate::support::document::{file_text, path_with_binary, project, yaml_documents};
-use crate::support::{Database, Outcome, apply, test};
+use crate::support::document::{directory_of_examples, file_text, path_with_binary, project, yaml_documents};
+use crate::support::server::{binaries, require_postgresql};
+use crate::support::{Database, Outcome, apply, test, test_directory};
 
 #[apply(test)]
 fn the_example_of_the_settings_names_every_setting_and_no_other() {
@@ -100,4 +104,53 @@ fn the_entrypoint_prepares_the_database_and_becomes_the_backend() {
     let outcome = Outcome::from(output).expect(9);
     assert!(outcome.stdout.ends_with("backend\n"), "{}", outcome.stdout);
     assert_eq!(database.count("alembic_version"), 1);
+}
+
+#[apply(test)]
+fn the_demo_works_in_a_directory_of_its_own_and_leaves_no_server_running() {
+    require_postgresql();
+    let parent = test_directory();
+    // As root the server runs as another user.
+    std::fs::set_permissions(parent.path(), Permissions::from_mode(0o711)).expect("it is ours");
+    let path = std::iter::once(binaries()).chain(std::env::split_paths(&path_with_binary())).collect::<Vec<_>>();
+    let output = Command::new("sh")
+        .arg(project().join("examples/demo.sh"))
+        .current_dir(parent.path())
+        .env_clear()
+        .env("PATH", std::env::join_paths(path).expect("a sound PATH"))
+        .env("TMPDIR", parent.path())
+        .env("GENERATE_HISTORY", directory_of_examples().join("generate_history"))
+        // What leads to another database or changes the commands. No server is at this address (RFC 5737).
+        .envs([("PGHOSTADDR", "192.0.2.1"), ("PGPORT", "1"), ("PGSERVICE", "other"), ("PGDATA", "/other")])
+        .envs([
+            ("DATABASE_URL", "postgresql://192.0.2.1/other"),
+            ("DIRECT_DATABASE_URL", "postgresql://192.0.2.1/other"),
+        ])
+        .envs([("HISTORY_ENABLED", "false"), ("HISTORY_RETENTION_DAYS", "1"), ("TARSY_DB_CONFIG", "/other.toml")])
+        .output()
+        .expect("a shell runs");
+    let outcome = Outcome::from(output).expect(0);
+    assert_eq!(outcome.stdout.matches(" is sound\n").count(), 2, "{}", outcome.stdout);
+
+    let directory = entries(parent.path()).pop().expect("the demo keeps its files");
+    let (_, named) = outcome.stdout.split_once("\n# What was where\n").expect("the list of the files");
+    let mut named: Vec<_> = named.lines().filter(|line| line.starts_with('/')).collect();
+    named.sort_unstable();
+    let named = named.iter().map(|line| PathBuf::from(line.split(':').next().expect("a path")));
+    assert_eq!(named.collect::<Vec<_>>(), entries(&directory));
+    let expected = ["archive.db", "history.db", "report.json", "server"];
+    assert_eq!(entries(&directory), expected.map(|name| directory.join(name)));
+
+    let directory = directory.to_str().expect("UTF-8");
+    let processes = entries(Path::new("/proc")).into_iter();
+    let commands = processes.filter_map(|process| std::fs::read_to_string(process.join("cmdline")).ok());
+    assert_eq!(commands.filter(|command| command.contains(directory)).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// What is in a directory, in order.
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort();
+    entries
 }

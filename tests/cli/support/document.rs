@@ -38,6 +38,13 @@ pub(crate) fn path_with_binary() -> std::ffi::OsString {
     std::env::join_paths(std::iter::once(directory).chain(std::env::split_paths(&path))).expect("a sound PATH")
 }
 
+/// Where cargo puts the examples, beside the binary under test.
+pub(crate) fn directory_of_examples() -> PathBuf {
+    let examples = Path::new(env!("CARGO_BIN_EXE_tarsy-db")).with_file_name("examples");
+    assert!(examples.join("generate_history").exists(), "this test needs an example: run `cargo build --examples`");
+    examples
+}
+
 /// Compares a generated file with the one in the tree, which is written first if `UPDATE_GENERATED` is set.
 #[track_caller]
 pub(crate) fn compare_or_write(path: &Path, expected: &[u8]) {

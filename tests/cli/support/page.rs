@@ -20,7 +20,7 @@ use tarsy_db::ExitCode;
 use tarsy_db::internals::KEYS;
 
 use super::connection::Connection;
-use super::document::{file_text, pages_in_docs, path_with_binary, project};
+use super::document::{directory_of_examples, file_text, pages_in_docs, path_with_binary, project};
 use super::server::{Guard, Server, reserve};
 
 /// Where it is set, this program is no run of the tests: it is the `sql` of a page, and runs its argument there.
@@ -232,15 +232,13 @@ fn server() -> Server {
 
 /// The PATH of a page: the binary, the example's, and `sql`.
 fn path(hidden: &Path) -> std::ffi::OsString {
-    let examples = Path::new(env!("CARGO_BIN_EXE_tarsy-db")).with_file_name("examples");
-    assert!(examples.join("generate_history").exists(), "the pages need an example: run `cargo build --examples`");
     let tests = std::env::current_exe().expect("the path of the tests");
     let sql = hidden.join("sql");
     let script = format!("#!/bin/sh\n{RUNS_SQL_AT}=\"$1\" exec '{}' \"$2\"\n", tests.display());
     std::fs::write(&sql, script).expect("a script can be written");
     std::fs::set_permissions(&sql, PermissionsExt::from_mode(0o755)).expect("it is ours");
     let inherited = path_with_binary();
-    let folders = [examples, hidden.to_owned()].into_iter().chain(std::env::split_paths(&inherited));
+    let folders = [directory_of_examples(), hidden.to_owned()].into_iter().chain(std::env::split_paths(&inherited));
     std::env::join_paths(folders).expect("a sound PATH")
 }
 

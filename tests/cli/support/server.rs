@@ -58,7 +58,7 @@ const CHEAP: [&str; 5] = [
 
 /// Leaves the test out where PostgreSQL was switched off. Where no server can be had otherwise, it fails with the line
 /// to run.
-fn require_postgresql() {
+pub(crate) fn require_postgresql() {
     require("TARSY_DB_TEST_WITHOUT_POSTGRESQL", "a PostgreSQL server");
 }
 
