@@ -1,10 +1,11 @@
 # The image of tarsy-db, and TARSy's backend with tarsy-db added to it.
 #
-#   podman build -t tarsy-db .
-#   podman build -t tarsy-backend --target backend --build-arg TARSY_BACKEND_IMAGE=IMAGE .
-#   podman build -t tarsy-db --build-arg VERSION=0.2.0 --build-arg REVISION="$(git rev-parse HEAD)" .
+#   podman build -t tarsy-db --build-arg REVISION="$(git rev-parse HEAD)" .
+#   podman build -t tarsy-backend --target backend --build-arg TARSY_BACKEND_IMAGE=IMAGE \
+#       --build-arg REVISION="$(git rev-parse HEAD)" .
 #
-# `docker build` takes the same arguments. Nothing here needs BuildKit. docs/containers.md has the details.
+# With the same REVISION the program is compiled once. `docker build` takes the same arguments. Nothing here needs BuildKit.
+# docs/containers.md has the details.
 
 # It has make and perl, with which OpenSSL is built. The C library is linked into the binary, so that the binary runs in
 # any image, whichever C library that has.

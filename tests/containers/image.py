@@ -15,6 +15,7 @@ from tally import Tally, expect, expect_equal, expect_in
 IMAGE = "localhost/tarsy-db:latest"
 BACKEND_IMAGE = "localhost/tarsy-backend:latest"
 LARGEST_BYTES = 25_000_000
+COMMIT = "0123abc"
 
 # Path, mode, user and group of everything in the image.
 CONTENT = {
@@ -41,9 +42,14 @@ ANY_USER = [*STRICT, "--user=1000670000:0"]
 
 def test(lab: Lab, tally: Tally) -> None:
     with tally.case("image: the Dockerfile is built to its end"):
-        build(lab, IMAGE, "--build-arg", "VERSION=1.2.3", "--build-arg", "REVISION=0123abc")
-    with tally.case("image: the backend's image is built from the same layers"):
-        build(lab, BACKEND_IMAGE, "--target", "backend", "--build-arg", f"TARSY_BACKEND_IMAGE={base_images.BACKEND}")
+        build(lab, IMAGE, "--build-arg", "VERSION=1.2.3", "--build-arg", f"REVISION={COMMIT}")
+    with tally.case("image: the backend's image is built without compiling the program again"):
+        arguments = ("--build-arg", f"REVISION={COMMIT}", "--build-arg", f"TARSY_BACKEND_IMAGE={base_images.BACKEND}")
+        built = build(lab, BACKEND_IMAGE, "--target", "backend", *arguments)
+        expect("Compiling" not in built, built)
+    with tally.case("image: the program names its commit, in the backend's image as well"):
+        for name, program in {IMAGE: (), BACKEND_IMAGE: ("tarsy-db",)}.items():
+            expect_in(f"\ncommit: {COMMIT}\n", lab.podman("run", "--rm", name, *program, "-V", "-v").stdout)
     with tempfile.TemporaryDirectory(dir=lab.directory) as directory:
         saved = Path(directory) / "image.tar"
         with tally.case("image: it has at most 25 MB, compressed"):
@@ -57,7 +63,7 @@ def test(lab: Lab, tally: Tally) -> None:
         described = json.loads(lab.podman("image", "inspect", IMAGE).stdout)[0]
         labels = {name.rsplit(".", 1)[-1]: value for name, value in described["Config"]["Labels"].items()}
         expect_equal((labels["title"], labels["licenses"]), ("tarsy-db", "Apache-2.0"))
-        expect_equal((labels["version"], labels["revision"]), ("1.2.3", "0123abc"))
+        expect_equal((labels["version"], labels["revision"]), ("1.2.3", COMMIT))
         expect_equal((described["Config"]["User"], described["Config"]["Entrypoint"]), ("65532:65532", ["tarsy-db"]))
     with tally.case("image: any user of group 0 creates a history with a read-only root"):
         volume = ["--volume=history:/var/lib/tarsy"]
