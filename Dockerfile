@@ -50,11 +50,11 @@ RUN cargo build --profile dist --locked --target "$(cat /target)"
 COPY migration migration
 COPY build.rs .
 COPY src src
-# `tarsy-db --version --verbose` names it.
+# `tarsy-db --version --verbose` names it, with twelve digits and `-dirty` if that follows.
 ARG REVISION=""
 # cargo goes by modification times, and a source file may well be older than the empty program just built.
 RUN find migration build.rs src -name '*.rs' -exec touch {} + \
- && export TARSY_DB_COMMIT="$(printf %.12s "$REVISION")" \
+ && export TARSY_DB_COMMIT="$(echo "$REVISION" | sed -E 's/^([0-9a-f]{12})[0-9a-f]*/\1/')" \
  && cargo build --profile dist --locked --target "$(cat /target)" \
  && install -D "target/$(cat /target)/dist/tarsy-db" /image/usr/local/bin/tarsy-db
 
@@ -89,7 +89,7 @@ CMD ["--help"]
 # Last, because each of them may differ in every build.
 ARG VERSION=""
 ARG REVISION=""
-ARG SOURCE=""
+ARG SOURCE="https://github.com/codeready-toolchain/tarsy-db"
 LABEL org.opencontainers.image.title="tarsy-db" \
       org.opencontainers.image.description="Creates, checks, prunes and migrates TARSy's alert history" \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -57,10 +57,9 @@ check-config: containers-compose ## Check the settings file, the compose file an
 	esac
 
 # One after the other: podman-compose would build both services at the same time and compile tarsy-db twice.
-containers-build: export VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-containers-build: export REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+containers-build: export REVISION ?= $(shell git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
 containers-build: containers-compose
-	$(COMPOSE) build init
+	VERSION=$(VERSION) $(COMPOSE) build init
 	$(COMPOSE) build backend
 
 # In the foreground, so that make stops if init fails: podman-compose would start the backend even then.

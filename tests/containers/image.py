@@ -63,6 +63,7 @@ def test(lab: Lab, tally: Tally) -> None:
         described = json.loads(lab.podman("image", "inspect", IMAGE).stdout)[0]
         labels = {name.rsplit(".", 1)[-1]: value for name, value in described["Config"]["Labels"].items()}
         expect_equal((labels["title"], labels["licenses"]), ("tarsy-db", "Apache-2.0"))
+        expect_in(f'repository = "{labels["source"]}"', (lab.project / "Cargo.toml").read_text())
         expect_equal((labels["version"], labels["revision"]), ("1.2.3", COMMIT))
         expect_equal((described["Config"]["User"], described["Config"]["Entrypoint"]), ("65532:65532", ["tarsy-db"]))
     with tally.case("image: any user of group 0 creates a history with a read-only root"):
