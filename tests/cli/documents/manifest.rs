@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::support::document::project;
+use crate::support::document::{file_text, project};
 use crate::support::{Outcome, apply, test};
 
 /// Crates with their features, as cargo would build them.
@@ -57,7 +57,12 @@ fn every_place_of_the_version_has_the_same() {
             Command::new("packaging/check-version").arg(tag).current_dir(project()).output().expect("bash runs"),
         )
     };
-    check(&format!("v{version}")).expect(0);
+    // As long as the maintainers' address is a placeholder, that is the only objection.
+    let has_placeholder =
+        ["Cargo.toml", "packaging/debian/changelog"].iter().any(|path| file_text(path).contains(".invalid>"));
+    let right = check(&format!("v{version}")).expect(i32::from(has_placeholder));
+    assert_eq!(right.stderr.contains("is a placeholder"), has_placeholder, "{}", right.stderr);
+    assert!(!right.stderr.contains(" has `"), "{}", right.stderr);
     assert!(check("v0.0.1").expect(1).stderr.contains("the tag has `v0.0.1`"));
     let notes =
         Command::new("packaging/release-notes").arg(version).current_dir(project()).output().expect("bash runs");
