@@ -3,8 +3,8 @@
 .PHONY: tarball wheel deb crates sbom packages dist test-crates test-packages
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
-# The dates in the packages are those of the commit, so that the same commit gives the same files. It is not exported to
-# cargo build, because C libraries are compiled again where it differs.
+# The dates in the tarball, the Debian package and the list of crates are those of the commit. It is not exported to cargo
+# build, nor to maturin and cargo package, which call it, because C libraries are compiled again where it differs.
 DATED = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 
 # Programs that make packages. They are installed below target, so that those of the machine are not touched. This file has
