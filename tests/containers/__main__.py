@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 
 import base_images
 import compose
@@ -34,7 +33,7 @@ def main() -> int:
     if os.geteuid() != 0:
         raise SystemExit("this test installs packages and makes base images: run it as root")
     began = time.monotonic()
-    ground = lab.prepare(arguments.directory.resolve())
+    ground = lab.prepare()
     tally = Tally()
     try:
         base_images.provide(ground, arguments.base_images)
@@ -52,9 +51,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=GROUPS, help="runs one group")
     parser.add_argument(
         "--base-images", choices=["debootstrap", "registry"], default=os.environ.get("BASE_IMAGES") or "debootstrap"
-    )
-    parser.add_argument(
-        "--directory", type=Path, default=lab.ROOT / "target/containers", help="where podman has its files"
     )
     return parser.parse_args()
 

@@ -102,7 +102,9 @@ class Lab:
             self.podman("rm", "--force", container, expect=None)
 
 
-def prepare(directory: Path) -> Lab:
+def prepare() -> Lab:
+    # The Makefile has made it, with venv/ in it.
+    directory = ROOT / "target/containers"
     lab = Lab(directory)
     for name, text in {"containers.conf": CONTAINERS_CONF, "storage.conf": STORAGE_CONF}.items():
         (directory / name).write_text(text.format(directory=directory))
