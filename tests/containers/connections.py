@@ -206,9 +206,16 @@ def test_foreign_image(lab: Lab, tally: Tally) -> None:
 def test_process_1(lab: Lab, tally: Tally) -> None:
     with tally.case("backend's image: as process 1 `wait` leaves no zombie to the backend"):
         url = f"--env=DATABASE_URL=postgresql://tarsy:{PASSWORD}@no-such-host/tarsy"
-        orphan = "(sleep 1 &); exec tarsy-db wait --for schema -- sleep infinity"
+        # One orphan ends before the wait or in it, the other when the test says so.
+        orphans = "(true &); (sleep infinity &); exec tarsy-db wait --for schema -- sleep infinity"
         container = lab.podman(
-            "run", "--detach", url, "--entrypoint=", BACKEND_IMAGE, "sh", "-c", orphan
+            "run", "--detach", url, "--entrypoint=", BACKEND_IMAGE, "sh", "-c", orphans
         ).stdout.strip()
-        children = ("exec", container, "cat", "/proc/1/task/1/children")
-        until("the orphan is reaped", lambda: not lab.podman(*children).stdout.strip(), 30)
+
+        def children() -> list[str]:
+            return lab.podman("exec", container, "cat", "/proc/1/task/1/children").stdout.split()
+
+        until("`wait` waits", lambda: "waiting for" in lab.podman("logs", container).text, 30)
+        until("only one orphan is left", lambda: len(children()) == 1, 30)
+        lab.podman("exec", container, "sh", "-c", f"kill -KILL {children()[0]}")
+        until("the orphan that ends is reaped", lambda: not children(), 30)
