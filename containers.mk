@@ -99,7 +99,7 @@ containers-clean: containers-compose ## Stop and remove the containers and DELET
 # debootstrap makes otherwise.
 CONTAINER_PACKAGES = podman runc netavark aardvark-dns iptables debootstrap openssl systemd python3-venv
 test-containers: ## Build the image, run it with compose, and check the Kubernetes and systemd files
-	@dpkg --status $(CONTAINER_PACKAGES) >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	@! dpkg-query --show --showformat='$${db:Status-Status}\n' $(CONTAINER_PACKAGES) 2>&1 | grep -qvx installed || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
 	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(CONTAINER_PACKAGES) >/dev/null; } || { \
 	  echo "the tests of the containers need root, and: apt-get install $(CONTAINER_PACKAGES)" >&2; exit 1; }
 	python3 -m venv target/containers/venv
