@@ -21,7 +21,7 @@ CHAT_EVERY = 3
 
 
 class Writer:
-    """The process, which ends with its `with`."""
+    """The process, which ends with its `with`. Start it before any thread, because it is a fork."""
 
     def __init__(self, deployment, samples, per_minute, end):
         """`end` is a time of the monotonic clock."""
