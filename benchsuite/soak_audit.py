@@ -23,7 +23,7 @@ def unaccounted(deployment):
 
 
 def differences(deployment):
-    """Rows of the archive that are not as they were written: a text for each."""
+    """Rows of the archive that are not as they were written: a text for each. It has to have all rows and no others."""
     found = []
     with closing(sqlite3.connect(f"file:{deployment.archive}?mode=ro", uri=True)) as archive:
         with closing(sqlite3.connect(f"file:{deployment.ledger}?mode=ro", uri=True)) as ledger:
@@ -31,11 +31,11 @@ def differences(deployment):
                 columns = [name for _, name, *_ in ledger.execute(f"PRAGMA table_info({table})")]
                 select = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {key}"
                 for row, written in zip(archive.execute(select), ledger.execute(select), strict=True):
-                    found += [
-                        f"{deployment.name}: {table}.{column} of {row[columns.index(key)]}"
-                        for column, value, expected in zip(columns, row, written)
-                        if not is_equal(value, expected)
-                    ]
+                    cells = zip(columns, row, written)
+                    changed = [column for column, value, expected in cells if not is_equal(value, expected)]
+                    if changed:
+                        place = f"{table} {row[columns.index(key)]}"
+                        found.append(f"{deployment.name}: {place}: {', '.join(changed)} changed")
     return found
 
 

@@ -27,6 +27,7 @@ class Deployment:
     MARK: str
     url: str
     environment: dict | None = None
+    has_standby = False
 
     def __init__(self, directory: Path):
         self.directory = directory
@@ -72,9 +73,6 @@ class OnSqlite(Deployment):
     def errors():
         return sqlite3.Error
 
-    def switch_over(self):
-        """A file has no other server."""
-
     def left_behind(self, _seconds):
         """Files beside the database that no command should leave."""
         known = {"history.db", "archive.db", "tmp"}
@@ -85,6 +83,7 @@ class OnPostgresql(Deployment):
     """A primary and its standby, both in the URL."""
 
     name, MARK = "PostgreSQL", "%s"
+    has_standby = True
 
     def __init__(self, directory, primary: Server, standby: Standby):
         super().__init__(directory)

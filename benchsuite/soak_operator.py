@@ -57,7 +57,7 @@ class Operator:
         self.temporary.mkdir()
 
     def work(self, end):
-        """Works in rounds until the end; the switchover is at half of the time."""
+        """Works in rounds until the end; a switchover is at half of the time."""
         self.began, self.ended = time.monotonic(), end
         began = self.began
         with ThreadPoolExecutor(max_workers=len(self.COMMANDS)) as pool:
@@ -69,7 +69,8 @@ class Operator:
                     tasks = [pool.submit(self.run, command) for command in ("init", "check")]
                     if look == 0:
                         tasks.append(pool.submit(self.prune, number))
-                    if self.switched_at is None and time.monotonic() > (began + end) / 2:
+                    is_due = self.switched_at is None and time.monotonic() > (began + end) / 2
+                    if is_due and self.deployment.has_standby:
                         self.switched_at = time.monotonic()
                         self.deployment.switch_over()
                     for task in tasks:
