@@ -1,5 +1,6 @@
 """The commands of the soak: when they run, when one is killed, and what each run cost."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -8,9 +9,11 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from history import tarsy_db
 from measure import last_words, program
@@ -23,6 +26,8 @@ LOOKS = 3
 KILL_EVERY = 2
 # How long after the switchover a command may find no primary.
 SETTLED_SECONDS = 60
+# How often the file handles of a command are counted.
+SAMPLE_SECONDS = 0.05
 UNAVAILABLE, BUSY = 69, 75
 
 
@@ -48,6 +53,8 @@ class Operator:
         self.chance = random.Random(f"{seed} {deployment.name}")
         self.runs = []
         self.kills = 0
+        # The most that were seen open in a run of each command.
+        self.handles = Counter()
         # The time in which the writer writes, by the monotonic clock.
         self.began = self.ended = None
         # When the primary was stopped, by the monotonic clock.
@@ -101,13 +108,15 @@ class Operator:
                 timed, env=environment, cwd=self.deployment.directory, stdin=subprocess.DEVNULL, stdout=said,
                 stderr=said, start_new_session=True,
             )  # fmt: skip
-            try:
-                code = process.wait(kill_after)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                self.kills += 1
-                return None
+            while (code := process.poll()) is None:
+                if kill_after is not None and time.monotonic() > began + kill_after:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                    self.kills += 1
+                    return None
+                self.handles[command] = max(self.handles[command], open_handles(process.pid))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(SAMPLE_SECONDS)
             ended = time.monotonic()
             said.seek(0)
             words = "" if code == 0 else last_words(said.read())
@@ -132,3 +141,11 @@ class Operator:
         if since is None or run.code not in (UNAVAILABLE, BUSY):
             return False
         return run.ended >= since and run.began <= since + SETTLED_SECONDS
+
+
+def open_handles(parent):
+    """The number of file handles of the only child of a process; 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return sum(len(os.listdir(f"/proc/{child}/fd")) for child in children)
+    return 0
