@@ -4,6 +4,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
 
+use crate::database::quote::literal;
 use crate::database::transaction::Transaction;
 
 /// Defines `visible`, with a row for each relation. `$1` is the path.
@@ -32,11 +33,13 @@ pub(crate) struct Held {
 /// Locks a table before it is read: its name, quoted and with its schema. What the catalog said earlier may no longer be
 /// so: between two statements its owner may have put a view in its place.
 pub(crate) async fn hold(connection: &Transaction, place: &str) -> Result<Held, DbErr> {
-    connection.execute_unprepared(&format!("LOCK TABLE ONLY {place} IN ACCESS SHARE MODE")).await?;
-    let sql = "SELECT relkind IN ('r', 'p') AS is_table, row_security_active(oid) AS has_row_policies
-               FROM pg_class WHERE oid = to_regclass($1)";
-    let statement = Statement::from_sql_and_values(connection.backend(), sql, [place.into()]);
-    let Some(row) = connection.query_one_raw(statement).await? else {
+    let sql = format!(
+        "LOCK TABLE ONLY {place} IN ACCESS SHARE MODE;
+         SELECT relkind IN ('r', 'p') AS is_table, row_security_active(oid) AS has_row_policies
+         FROM pg_class WHERE oid = to_regclass({})",
+        literal(place)
+    );
+    let Some(row) = connection.query_one_raw(Statement::from_string(connection.backend(), sql)).await? else {
         return Ok(Held { is_table: false, has_row_policies: false });
     };
     Ok(Held { is_table: row.try_get("", "is_table")?, has_row_policies: row.try_get("", "has_row_policies")? })

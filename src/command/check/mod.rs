@@ -26,7 +26,7 @@ mod numbers;
 mod schema;
 mod server;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sea_orm::DbBackend;
@@ -89,23 +89,18 @@ pub(crate) async fn run(
     let access = if arguments.fix { Access::Write } else { Access::Read };
     // A repair also holds a lock.
     let pool = settings.pool.limits().for_up_to(if arguments.fix { 2 } else { 1 });
-    let opened = async {
+    let checked = async {
         let mut connection = connection::open_granted(url, access, pool, LOCK_TIMEOUT, Statements::Once).await?;
         watch.attach(&mut connection);
-        // A pooler in statement mode accepts a login, and no transaction.
-        let refused = |cause| ConnectError { target: url.to_string(), cause };
-        let answered = server::connection(&connection, started.elapsed()).await.map_err(refused)?;
-        Ok::<_, ConnectError>((connection, answered))
-    };
-    let (checks, error) = match opened.await {
-        Ok((connection, answered)) => {
-            let checks = checks(arguments, settings, now, &connection, answered, writable).await;
-            // The last connection that writes to a SQLite file removes the `-wal` and the `-shm`.
-            if connection.backend() == DbBackend::Sqlite {
-                connection.close().await.ok();
-            }
-            (checks, None)
+        let checks = checks(arguments, settings, now, &connection, started.elapsed(), writable).await;
+        // The last connection that writes to a SQLite file removes the `-wal` and the `-shm`.
+        if connection.backend() == DbBackend::Sqlite {
+            connection.close().await.ok();
         }
+        checks.map_err(|cause| ConnectError { target: url.to_string(), cause })
+    };
+    let (checks, error) = match checked.await {
+        Ok(checks) => (checks, None),
         Err(error) => {
             let code = error.exit_code();
             let failed = Finding::failed("connection", code, error.cause.described()).unanswered_by(error.cause.class);
@@ -134,39 +129,37 @@ fn report(url: &DatabaseUrl, checks: Vec<Finding>) -> Report {
     Report { exit_code, ..Report::new(&summary, blocks) }
 }
 
+/// All checks, of a database that took so long to open.
+///
+/// # Errors
+/// It does not answer: a pooler in statement mode accepts a login, and no transaction.
 async fn checks(
     arguments: &Check,
     settings: &Settings,
     now: DateTime<Utc>,
     connection: &Connection,
-    answered: Finding,
+    opened: Duration,
     writable: Option<Finding>,
-) -> Vec<Finding> {
-    let depth = Depth::of(arguments);
-    let mut checks = vec![answered];
+) -> Result<Vec<Finding>, DatabaseCause> {
+    let limit = (Depth::of(arguments) == Depth::Quick).then_some(QUERY_LIMIT);
+    let reader = BoundedReader::new(connection, limit).await?;
+    let mut checks = vec![server::connection(&reader, opened).await?];
     checks.extend(server::protection(&settings.database.value));
     if arguments.fix {
+        reader.end_open().await;
         checks.push(fix::repairs(connection).await);
     }
-    let limit = (depth == Depth::Quick).then_some(QUERY_LIMIT);
-    let reader = match BoundedReader::new(connection, limit).await {
-        Ok(reader) => reader,
-        Err(error) => {
-            checks.push(Finding::unanswered("connection", &error.into()));
-            return checks;
-        }
-    };
     if let Some(writable) = writable {
         checks.push(writable);
         checks.extend(server::write_ahead_log(settings.database.value.sqlite_path()));
     } else {
         checks.extend(server::postgresql(&reader).await);
         let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;
-        checks.push(look(&reader, "capacity", capacity).await);
+        checks.push(look_at(&reader, Rows::Visible, "capacity", capacity).await);
     }
     checks.extend(checks_of_schema(arguments, settings, now, &reader).await);
     reader.end().await;
-    checks
+    Ok(checks)
 }
 
 /// The checks that need to know the schema.
@@ -217,13 +210,22 @@ async fn read_schema(reader: &BoundedReader<'_>) -> Result<(SchemaState, Schema)
     reader.read(Rows::Visible, async |reading| schema_and_state(reading).await).await?
 }
 
-/// Runs one check. One that takes too long is skipped.
+/// Runs one check of rows. One that takes too long is skipped.
 async fn look(
     reader: &BoundedReader<'_>,
     name: &'static str,
     check: impl AsyncFnOnce(&Transaction) -> Finding,
 ) -> Finding {
-    let finding = reader.read(Rows::Every, check).await;
+    look_at(reader, Rows::Every, name, check).await
+}
+
+async fn look_at(
+    reader: &BoundedReader<'_>,
+    rows: Rows,
+    name: &'static str,
+    check: impl AsyncFnOnce(&Transaction) -> Finding,
+) -> Finding {
+    let finding = reader.read(rows, check).await;
     let finding = finding.unwrap_or_else(|error| Finding::unanswered(name, &error.into()));
     match reader.limit() {
         Some(limit) if finding.is_given_up => {

@@ -8,7 +8,6 @@ use sea_orm::{DbBackend, DbErr};
 use serde_json::json;
 
 use super::finding::Finding;
-use crate::database::connection::Connection;
 use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
 use crate::database::namespace::tables_of_tarsy;
@@ -32,10 +31,12 @@ const OLDEST_POSTGRESQL: i32 = 14;
 ///
 /// # Errors
 /// The database's error.
-pub(crate) async fn connection(connection: &Connection, opened: Duration) -> Result<Finding, DatabaseCause> {
-    let started = Instant::now();
-    connection.reading(async |reading| rows(reading, "SELECT 1").await).await?;
-    let answered = started.elapsed();
+pub(crate) async fn connection(reader: &BoundedReader<'_>, opened: Duration) -> Result<Finding, DatabaseCause> {
+    let ask = async |reading: &Transaction| {
+        let started = Instant::now();
+        rows(reading, "SELECT 1").await.map(|_| started.elapsed())
+    };
+    let answered = reader.read(Rows::Visible, ask).await??;
     let data = json!({ "opened_seconds": opened.as_secs_f64(), "round_trip_seconds": answered.as_secs_f64() });
     let detail = format!("opened in {}, one round trip takes {}", duration(opened), duration(answered));
     Ok(Finding::ok("connection", detail).with(data))
@@ -91,7 +92,7 @@ async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> 
                        WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
                                                                           WHERE datname = current_database()))
                          AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
-    let row = reader.read(Rows::Every, async |reading| row(reading, sql).await).await??;
+    let row = reader.read(Rows::Visible, async |reading| row(reading, sql).await).await??;
     Ok(ServerFacts {
         version: row.try_get("", "version")?,
         major: row.try_get("", "major")?,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 
 use crate::database::transaction::Transaction;
 use crate::schema::column_kind::ColumnKind;
@@ -98,7 +98,7 @@ impl Catalog<'_> {
 
     /// The rows that a query finds for some objects.
     async fn rows(&self, sql: &str, oids: impl IntoIterator<Item = Oid>) -> Result<Vec<QueryResult>, DbErr> {
-        self.query(sql, vec![oids.into_iter().collect::<Vec<_>>().into()]).await
+        self.query(sql, &[oids.into_iter().collect()]).await
     }
 
     /// The same with TARSy's tables as `$2`, whose expressions are printed: to print one waits for a session that has
@@ -111,13 +111,17 @@ impl Catalog<'_> {
         let names = Revision::HEAD.tables();
         let is_of_tarsy = |relation: &Relation| names.contains(&relation.name.as_str());
         let printed = self.relations.iter().filter(|(_, relation)| is_of_tarsy(relation)).map(|(oid, _)| *oid);
-        let values = [oids.into_iter().collect::<Vec<_>>(), printed.collect()];
-        self.query(sql, values.map(Value::from).into()).await
+        self.query(sql, &[oids.into_iter().collect(), printed.collect()]).await
     }
 
-    async fn query(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>, DbErr> {
-        let statement = Statement::from_sql_and_values(self.connection.backend(), sql, values);
-        self.connection.query_all_raw(statement).await
+    /// Runs a query with lists of numbers. They are written into it, because bound values take a second round trip.
+    async fn query(&self, sql: &str, lists: &[Vec<Oid>]) -> Result<Vec<QueryResult>, DbErr> {
+        let mut sql = sql.to_owned();
+        for (oids, place) in lists.iter().zip(1..) {
+            let oids = oids.iter().map(Oid::to_string).collect::<Vec<_>>().join(",");
+            sql = sql.replace(&format!("${place}"), &format!("'{{{oids}}}'"));
+        }
+        self.connection.query_all_raw(Statement::from_string(self.connection.backend(), sql)).await
     }
 
     /// What a query finds for some objects, by their number.
