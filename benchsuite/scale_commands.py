@@ -160,9 +160,29 @@ SIZES = by_hand(
     f"SELECT sum(length(error_message)) FROM stage_executions WHERE session_id {OLD}",
     f"SELECT sum(length(tool_result)) FROM mcp_communications WHERE session_id {OLD}",
 )
+# The rows of a communication, and then those of a stage, whose session is gone.
+ORPHANS = [
+    f"DELETE FROM {table} WHERE NOT EXISTS"
+    f" (SELECT 1 FROM alert_sessions s WHERE s.session_id = {table}.session_id)"
+    for table in ("mcp_communications", "stage_executions")
+]
+DELETE_ORPHANS = by_hand("DELETE of orphans", *ORPHANS, changes=True)
+OLD_EVENTS = "created_at < datetime('{now}', '-24 hours')"
+DELETE_EVENTS = by_hand("DELETE of events", f"DELETE FROM events WHERE {OLD_EVENTS}", changes=True)
 # The SQL by hand that does the main part of a command on a file. The command need not grow more slowly than that.
 BY_HAND = {
     "A check --deep": INTEGRITY, "A info --exact": SIZES, "A prune": DELETE, "A prune --archive": DELETE,
     "A migrate --check-only": INTEGRITY, "A migrate --verify-only": INTEGRITY,
     "B check --deep": INTEGRITY, "B prune": DELETE, "B prune --archive": DELETE,
+    "C prune --orphans": DELETE_ORPHANS, "C prune --orphans --archive": DELETE_ORPHANS,
+    "C migrate --check-only": INTEGRITY, "C migrate --on orphan=drop --report": INTEGRITY,
+    "D prune --events": DELETE_EVENTS,
+    "E check --deep": INTEGRITY, "E info --exact": SIZES,
+    "H migrate --check-only": INTEGRITY, "H migrate --check-only --show-values": INTEGRITY,
+    "N prune": DELETE,
 }  # fmt: skip
+# The same on a server.
+BY_HAND_ON_SERVER = {
+    name: Command("DELETE of orphans by hand", ["-q", "{url}", "-c", "; ".join(ORPHANS)], changes=True, program="psql")
+    for name in ("C prune --orphans", "C prune --orphans --archive")
+}
