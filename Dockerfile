@@ -46,7 +46,9 @@ ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
     RUSTFLAGS="-C target-feature=+crt-static"
 WORKDIR /build
 COPY --from=manifests /build .
-RUN cargo build --profile dist --locked --target "$(cat /target)"
+# `release` optimises less, so that a change in src/ is built in a minute.
+ARG PROFILE=dist
+RUN cargo build --profile "$PROFILE" --locked --target "$(cat /target)"
 COPY migration migration
 COPY build.rs .
 COPY src src
@@ -55,8 +57,8 @@ ARG REVISION=""
 # cargo goes by modification times, and a source file may well be older than the empty program just built.
 RUN find migration build.rs src -name '*.rs' -exec touch {} + \
  && export TARSY_DB_COMMIT="$(echo "$REVISION" | sed -E 's/^([0-9a-f]{12})[0-9a-f]*/\1/')" \
- && cargo build --profile dist --locked --target "$(cat /target)" \
- && install -D "target/$(cat /target)/dist/tarsy-db" /image/usr/local/bin/tarsy-db
+ && cargo build --profile "$PROFILE" --locked --target "$(cat /target)" \
+ && install -D "target/$(cat /target)/$PROFILE/tarsy-db" /image/usr/local/bin/tarsy-db
 
 # What the binary needs beside itself: the certificates of `sslrootcert=system`, and the names of the users.
 FROM ${RUST_IMAGE} AS files
