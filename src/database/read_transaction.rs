@@ -20,9 +20,6 @@ pub(crate) const QUERY_LIMIT: Duration = Duration::from_secs(30);
 /// Makes the server refuse a query from which a row policy would hide rows, until the end of the transaction.
 pub(crate) const EVERY_ROW: &str = "SET LOCAL row_security = off";
 
-/// How long a transaction may last whose next part begins in it.
-const SHORT: Duration = Duration::from_millis(200);
-
 /// How many instructions SQLite runs between two checks of the deadline.
 const INSTRUCTIONS: i32 = 10_000;
 
@@ -41,15 +38,9 @@ pub(crate) struct BoundedReader<'c> {
     limit: Option<Duration>,
     /// When SQLite interrupts the current query.
     deadline: Arc<Mutex<Option<Instant>>>,
-    /// The transaction of the last part, if another one may be read in it: to end it and to begin one takes as long as
-    /// several queries of a catalog.
-    open: Mutex<Option<OpenTransaction>>,
-}
-
-struct OpenTransaction {
-    transaction: Transaction,
-    rows: Rows,
-    began: Instant,
+    /// That of the last part, if it read catalogs: to end it and to begin another one takes as long as several queries of
+    /// a catalog.
+    open: Mutex<Option<(Rows, Transaction)>>,
 }
 
 impl<'c> BoundedReader<'c> {
@@ -82,10 +73,13 @@ impl<'c> BoundedReader<'c> {
         self.limit
     }
 
-    /// No limit holds for what the connection does from now on.
-    pub(crate) async fn end(self) {
-        self.end_open().await;
+    /// Ends the last part: no limit and no lock of it holds for what the connection does from now on.
+    pub(crate) async fn end(&self) {
         *lock(&self.deadline) = None;
+        let open = lock(&self.open).take();
+        if let Some((_, transaction)) = open {
+            transaction.rollback().await.ok();
+        }
     }
 
     /// Reads a part. On SQLite all of it counts as one query.
@@ -93,35 +87,43 @@ impl<'c> BoundedReader<'c> {
     /// # Errors
     /// The database's error if it cannot begin.
     pub(crate) async fn read<T>(&self, rows: Rows, read: impl AsyncFnOnce(&Transaction) -> T) -> Result<T, DbErr> {
-        *lock(&self.deadline) = self.limit.map(|limit| Instant::now() + limit);
-        let open = lock(&self.open).take();
-        let reading = match open {
-            Some(open) if open.rows == rows => open,
-            other => {
-                end(other).await;
-                let began = Instant::now();
-                OpenTransaction { transaction: begin(self.connection, self.limit, rows).await?, rows, began }
-            }
-        };
-        let result = read(&reading.transaction).await;
-        if reading.transaction.is_intact() && reading.began.elapsed() < SHORT {
-            *lock(&self.open) = Some(reading);
+        let reading = self.begin(rows).await?;
+        let result = read(&reading).await;
+        reading.rollback().await.ok();
+        Ok(result)
+    }
+
+    /// Reads a part from catalogs alone. The next part may begin in the same transaction, because no table stays locked
+    /// that another session may wait for. `rows` is what that part needs.
+    ///
+    /// # Errors
+    /// The database's error if it cannot begin.
+    pub(crate) async fn read_catalogs<T>(
+        &self,
+        rows: Rows,
+        read: impl AsyncFnOnce(&Transaction) -> T,
+    ) -> Result<T, DbErr> {
+        let reading = self.begin(rows).await?;
+        let result = read(&reading).await;
+        if reading.is_intact() {
+            *lock(&self.open) = Some((rows, reading));
         } else {
-            end(Some(reading)).await;
+            reading.rollback().await.ok();
         }
         Ok(result)
     }
 
-    /// Ends the transaction of the last part.
-    pub(crate) async fn end_open(&self) {
-        let open = lock(&self.open).take();
-        end(open).await;
-    }
-}
-
-async fn end(open: Option<OpenTransaction>) {
-    if let Some(OpenTransaction { transaction, .. }) = open {
-        transaction.rollback().await.ok();
+    /// The transaction for a part.
+    async fn begin(&self, rows: Rows) -> Result<Transaction, DbErr> {
+        let open = lock(&self.open).take_if(|(of, _)| *of == rows);
+        if open.is_none() {
+            self.end().await;
+        }
+        *lock(&self.deadline) = self.limit.map(|limit| Instant::now() + limit);
+        match open {
+            Some((_, transaction)) => Ok(transaction),
+            None => begin(self.connection, self.limit, rows).await,
+        }
     }
 }
 
@@ -158,5 +160,11 @@ mod tests {
         assert_eq!(cause.class, ErrorClass::TimedOut, "{cause}");
         let answer = read("SELECT 1 AS one").await.expect("an answer");
         assert_eq!(answer.try_get::<i32>("", "one").expect("a number"), 1);
+
+        reader.end().await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        let count = COUNT.replace("10000000000", "10000");
+        let counted = connection.reading(async |reading| row(reading, &count).await).await.expect("no limit holds");
+        assert_eq!(counted.try_get::<i64>("", "numbers").expect("a number"), 10_000);
     }
 }

@@ -29,7 +29,7 @@ mod server;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sea_orm::DbBackend;
+use sea_orm::{DbBackend, DbErr};
 use serde::Serialize;
 
 use self::finding::Finding;
@@ -146,7 +146,7 @@ async fn checks(
     let mut checks = vec![server::connection(&reader, opened).await?];
     checks.extend(server::protection(&settings.database.value));
     if arguments.fix {
-        reader.end_open().await;
+        reader.end().await;
         checks.push(fix::repairs(connection).await);
     }
     if let Some(writable) = writable {
@@ -155,7 +155,7 @@ async fn checks(
     } else {
         checks.extend(server::postgresql(&reader).await);
         let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;
-        checks.push(look_at(&reader, Rows::Visible, "capacity", capacity).await);
+        checks.push(look_at_catalogs(&reader, Rows::Visible, "capacity", capacity).await);
     }
     checks.extend(checks_of_schema(arguments, settings, now, &reader).await);
     reader.end().await;
@@ -180,7 +180,8 @@ async fn checks_of_schema(
     if let Decision::Refused(StateError::Foreign(_)) = state.plan(settings.schema_target.value) {
         return vec![schema::revision(reader, &state, settings.schema_target.value).await];
     }
-    checks.push(look(reader, "privileges", async |reading| server::privileges(reading, &state).await).await);
+    let privileges = async |reading: &Transaction| server::privileges(reading, &state).await;
+    checks.push(look_at_catalogs(reader, Rows::Every, "privileges", privileges).await);
     if let Some(role) = &arguments.as_role {
         let app_role = async |reading: &Transaction| app_role::app_role(reading, &state, role).await;
         checks.push(look(reader, "backend role", app_role).await);
@@ -188,18 +189,22 @@ async fn checks_of_schema(
     checks.extend(server::row_policies(reader).await);
     checks.push(schema::revision(reader, &state, settings.schema_target.value).await);
     let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
+    let integrity = async |reading: &Transaction| data::integrity(reading, depth).await;
     let integers = async |reading: &Transaction| numbers::integers(reading, &found, depth, now).await;
     let (retention, on_overdue) = (Retention::of(settings, &state), OnOverdue::of(arguments));
     let old = async |reading: &Transaction| data::retention(reading, retention, &found, now, on_overdue).await;
     let of_rows = [
-        look(reader, "foreign keys", foreign_keys).await,
-        look(reader, "integrity", async |reading| data::integrity(reading, depth).await).await,
+        match depth {
+            Depth::Quick => look_at_catalogs(reader, Rows::Every, "foreign keys", foreign_keys).await,
+            Depth::Deep => look(reader, "foreign keys", foreign_keys).await,
+        },
+        look_at_catalogs(reader, Rows::Every, "integrity", integrity).await,
         look(reader, "sequences", async |reading| numbers::sequences(reading).await).await,
         look(reader, "integers", integers).await,
         look(reader, "retention", old).await,
     ];
     // The comparison may need the connection.
-    reader.end_open().await;
+    reader.end().await;
     checks.push(schema::tables(connection, &state, &found).await);
     checks.push(schema::indexes(connection.backend(), &found));
     checks.extend(of_rows);
@@ -210,22 +215,26 @@ async fn read_schema(reader: &BoundedReader<'_>) -> Result<(SchemaState, Schema)
     reader.read(Rows::Visible, async |reading| schema_and_state(reading).await).await?
 }
 
-/// Runs one check of rows. One that takes too long is skipped.
+/// Runs one check. One that takes too long is skipped.
 async fn look(
     reader: &BoundedReader<'_>,
     name: &'static str,
     check: impl AsyncFnOnce(&Transaction) -> Finding,
 ) -> Finding {
-    look_at(reader, Rows::Every, name, check).await
+    completed(reader, name, reader.read(Rows::Every, check).await)
 }
 
-async fn look_at(
+/// The same for a check that reads catalogs alone, before parts that read these rows.
+async fn look_at_catalogs(
     reader: &BoundedReader<'_>,
     rows: Rows,
     name: &'static str,
     check: impl AsyncFnOnce(&Transaction) -> Finding,
 ) -> Finding {
-    let finding = reader.read(rows, check).await;
+    completed(reader, name, reader.read_catalogs(rows, check).await)
+}
+
+fn completed(reader: &BoundedReader<'_>, name: &'static str, finding: Result<Finding, DbErr>) -> Finding {
     let finding = finding.unwrap_or_else(|error| Finding::unanswered(name, &error.into()));
     match reader.limit() {
         Some(limit) if finding.is_given_up => {

@@ -31,7 +31,7 @@ pub(crate) async fn revision(reader: &BoundedReader<'_>, state: &SchemaState, ta
     let refuse = async |reading: &Transaction| row_policy::refuse(reading, &[ledger::TABLE]).await;
     // A policy may hide the revision.
     if state.ledger == Ledger::Empty
-        && let Err(cause) = reader.read(Rows::Every, refuse).await.map_err(DatabaseCause::from).flatten()
+        && let Err(cause) = reader.read_catalogs(Rows::Every, refuse).await.map_err(DatabaseCause::from).flatten()
     {
         return Finding::unanswered("revision", &cause);
     }

@@ -36,7 +36,7 @@ pub(crate) async fn connection(reader: &BoundedReader<'_>, opened: Duration) -> 
         let started = Instant::now();
         rows(reading, "SELECT 1").await.map(|_| started.elapsed())
     };
-    let answered = reader.read(Rows::Visible, ask).await??;
+    let answered = reader.read_catalogs(Rows::Visible, ask).await??;
     let data = json!({ "opened_seconds": opened.as_secs_f64(), "round_trip_seconds": answered.as_secs_f64() });
     let detail = format!("opened in {}, one round trip takes {}", duration(opened), duration(answered));
     Ok(Finding::ok("connection", detail).with(data))
@@ -92,7 +92,7 @@ async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> 
                        WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
                                                                           WHERE datname = current_database()))
                          AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
-    let row = reader.read(Rows::Visible, async |reading| row(reading, sql).await).await??;
+    let row = reader.read_catalogs(Rows::Visible, async |reading| row(reading, sql).await).await??;
     Ok(ServerFacts {
         version: row.try_get("", "version")?,
         major: row.try_get("", "major")?,
@@ -229,7 +229,8 @@ fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
 pub(crate) async fn row_policies(reader: &BoundedReader<'_>) -> Option<Finding> {
     const NAME: &str = "row policies";
     let tables: Vec<_> = tables_of_tarsy().collect();
-    match reader.read(Rows::Every, async |reading| row_policy::active(reading, &tables).await).await.flatten() {
+    let active = async |reading: &Transaction| row_policy::active(reading, &tables).await;
+    match reader.read_catalogs(Rows::Every, active).await.flatten() {
         Ok(policies) => hidden_rows(NAME, &policies),
         Err(error) => Some(Finding::unanswered(NAME, &error.into())),
     }

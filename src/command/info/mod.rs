@@ -2,7 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`sections`] | reads the parts, and skips those that take too long |
+//! | [`sections`] | reads the parts, each in its own transaction |
 //! | [`queries`] | the queries |
 //! | [`blocks`] | the report as tables |
 //! | [`summary`] | the report as data |

@@ -46,7 +46,7 @@ pub(crate) struct Sections<'c> {
 }
 
 impl Sections<'_> {
-    /// Reads one part. `None` if a query took too long.
+    /// Reads one part in its own transaction. `None` if a query took too long.
     pub(crate) async fn read<T>(
         &mut self,
         part: impl Into<String>,

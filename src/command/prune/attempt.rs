@@ -31,6 +31,8 @@ use crate::interrupt::Interrupt;
 const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 /// The statement timeout of a batch, which is then retried with half as many sessions.
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(90);
+/// Up to this many sessions, one connection removes them if there is an archive.
+const MOST_ALONE: u32 = 16;
 /// How long to wait for a commit after a second signal.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -134,7 +136,9 @@ impl Removal<'_> {
     ) -> Result<Attempt, Stop> {
         let activity = self.before_batch(sizer).await?;
         let history = &*self.history;
-        let second = history.second.as_ref().filter(|_| activity == Activity::QuietServer && sizer.size() > 1);
+        // So few are large: a row of the second connection would wait in memory until the archive has that of the first.
+        let is_small = sizer.size() > if history.archive.is_some() { MOST_ALONE } else { 1 };
+        let second = history.second.as_ref().filter(|_| activity == Activity::QuietServer && is_small);
         let size = if second.is_some() { sizer.size().div_ceil(2) } else { sizer.size() };
         let batch = SessionBatch { history, activity, limits: limits(sizer), cursor, size };
         let (mut by_each, mut done) = (Default::default(), Done::default());

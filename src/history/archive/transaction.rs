@@ -29,6 +29,8 @@ pub(crate) type SharedTransaction = Arc<Mutex<ArchiveTransaction>>;
 pub(crate) struct ArchiveTransaction {
     /// `None` after the commit and after an error.
     writer: Option<Writer>,
+    /// The first error, which each batch gets.
+    failed: Option<DatabaseCause>,
     tables: Arc<ArchivedTables>,
     /// Deleted rows that are not written yet.
     pending: Chunk,
@@ -58,7 +60,7 @@ enum KeptRow {
 impl ArchiveTransaction {
     pub(super) async fn begin(connection: &Connection, tables: Arc<ArchivedTables>) -> Result<Self, DatabaseCause> {
         let writer = Some(Writer::Idle(connection.begin_on_sqlite().await?));
-        Ok(Self { writer, tables, pending: Chunk::default() })
+        Ok(Self { writer, failed: None, tables, pending: Chunk::default() })
     }
 
     /// The tables of the archive.
@@ -111,14 +113,17 @@ impl ArchiveTransaction {
 
     /// The same, and takes the transaction.
     async fn written(&mut self) -> Result<SqliteTransaction, DatabaseCause> {
-        match self.writer.take() {
-            Some(Writer::Idle(transaction)) => Ok(transaction),
-            Some(Writer::Writing(work)) => {
-                let (transaction, result) = work.finish().await?;
-                result.map(|()| transaction)
+        let work = match self.writer.take() {
+            Some(Writer::Idle(transaction)) => return Ok(transaction),
+            Some(Writer::Writing(work)) => work,
+            None => {
+                let ended = || DatabaseCause::new(ErrorClass::Other, "the transaction of the archive has ended");
+                return Err(self.failed.clone().unwrap_or_else(ended));
             }
-            None => Err(DatabaseCause::new(ErrorClass::Other, "the transaction of the archive has ended")),
-        }
+        };
+        let written = work.finish().await.and_then(|(transaction, result)| result.map(|()| transaction));
+        self.failed = written.as_ref().err().cloned();
+        written
     }
 
     /// Writes what is pending.

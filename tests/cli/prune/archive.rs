@@ -54,6 +54,23 @@ fn a_row_that_the_archive_has_with_other_values_keeps_its_session(database: &Dat
 }
 
 #[apply(test)]
+fn among_many_large_rows_those_that_the_archive_has_with_other_values_stay(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    let archive = Database::sqlite();
+    // On a quiet server both connections write to the archive while it finds the first of these rows.
+    for run in ["first", "second"] {
+        insert_many(database, 600, 19_200, OLD_US);
+        if run == "first" {
+            prune_into(database, &archive, &[]).expect(0);
+        }
+    }
+    database.execute("UPDATE llm_interactions SET model_name = 'another' WHERE session_id LIKE '%50'");
+    let pruned = prune_into(database, &archive, &[]).expect(65).json();
+    assert_eq!(session_ids(database), ["s-150", "s-250", "s-350", "s-450", "s-50", "s-550"]);
+    assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(6), "{pruned}");
+}
+
+#[apply(test)]
 fn a_path_that_cannot_be_an_archive_is_refused_before_anything_is_planned(database: &Database) {
     database.create_schema(Schema::Baseline);
     let missing = database.directory().join("no/archive.db").display().to_string();
