@@ -128,7 +128,7 @@ class Logs(unittest.TestCase):
 class Urls(unittest.TestCase):
     def test_each_kind_of_difference_is_found(self) -> None:
         ours, other, memory = Opened(("x.db",), "", 0), Opened(("y.db",), "", 0), Opened((), "", 0)
-        failed, refused = Opened((), "no", 74), Opened((), "the parameter `timeout` is not a number", 78)
+        failed, refused = Opened((), "no", 74), Opened((), "the parameter `unheard_of` is not known", 78)
         self.assertEqual(url_difference(ours, ours)[0], "")
         self.assertEqual(url_difference(ours, other)[0], "another file")
         self.assertEqual(url_difference(ours, memory)[0], "another file")
