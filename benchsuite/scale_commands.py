@@ -181,8 +181,3 @@ BY_HAND = {
     "H migrate --check-only": INTEGRITY, "H migrate --check-only --show-values": INTEGRITY,
     "N prune": DELETE,
 }  # fmt: skip
-# The same on a server.
-BY_HAND_ON_SERVER = {
-    name: Command("DELETE of orphans by hand", ["-q", "{url}", "-c", "; ".join(ORPHANS)], changes=True, program="psql")
-    for name in ("C prune --orphans", "C prune --orphans --archive")
-}
