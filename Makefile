@@ -93,7 +93,7 @@ lint: tools ## Check formatting and lints
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # The advisories are fetched each time. Without a network the rest is still checked.
-deny: ## Check licences, sources and advisories of the dependencies
+deny: tools ## Check licences, sources and advisories of the dependencies
 	@cargo deny --version >/dev/null 2>&1 || { \
 	  echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo deny check bans licenses sources
