@@ -46,7 +46,7 @@ ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
     RUSTFLAGS="-C target-feature=+crt-static"
 WORKDIR /build
 COPY --from=manifests /build .
-# `release` optimises less, so that a change in src/ is built in a minute.
+# `release` optimises less, so that a change in src/ is compiled in half of the time.
 ARG PROFILE=dist
 RUN cargo build --profile "$PROFILE" --locked --target "$(cat /target)"
 COPY migration migration
