@@ -31,6 +31,7 @@ pub(crate) struct ArchiveTransaction {
     writer: Option<Writer>,
     /// The first error, which each batch gets.
     failed: Option<DatabaseCause>,
+    is_committed: bool,
     tables: Arc<ArchivedTables>,
     /// Deleted rows that are not written yet.
     pending: Chunk,
@@ -60,7 +61,7 @@ enum KeptRow {
 impl ArchiveTransaction {
     pub(super) async fn begin(connection: &Connection, tables: Arc<ArchivedTables>) -> Result<Self, DatabaseCause> {
         let writer = Some(Writer::Idle(connection.begin_on_sqlite().await?));
-        Ok(Self { writer, failed: None, tables, pending: Chunk::default() })
+        Ok(Self { writer, failed: None, is_committed: false, tables, pending: Chunk::default() })
     }
 
     /// The tables of the archive.
@@ -137,7 +138,15 @@ impl ArchiveTransaction {
     /// Completes and commits it: afterwards all rows are on the disk.
     pub(crate) async fn commit(&mut self) -> Result<(), DatabaseCause> {
         self.complete().await?;
-        Ok(self.written().await?.commit().await?)
+        self.written().await?.commit().await?;
+        self.is_committed = true;
+        Ok(())
+    }
+
+    /// Makes sure that all rows are on the disk.
+    pub(crate) fn require_committed(&self) -> Result<(), DatabaseCause> {
+        let is_missing = || DatabaseCause::new(ErrorClass::Other, "the archive is not on the disk yet");
+        if self.is_committed { Ok(()) } else { Err(is_missing()) }
     }
 }
 

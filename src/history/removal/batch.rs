@@ -212,12 +212,15 @@ impl Batch {
         if is_upgraded(&self.transaction, ledger).await? { Err(upgraded_concurrently()) } else { Ok(()) }
     }
 
-    /// Commits the removal, whose archive has to be on the disk. Returns how long other sessions may have waited. It must
+    /// Commits the removal, if its archive is on the disk. Returns how long other sessions may have waited. It must
     /// not be cancelled.
     ///
     /// # Errors
     /// [`BatchError`]; the batch is rolled back, unless the connection broke: then the outcome is unknown.
     pub(crate) async fn commit(self) -> Result<(Removed, Duration), BatchError> {
+        if let Some(archive) = &self.archive {
+            archive.lock().await.require_committed().map_err(BatchError::in_archive)?;
+        }
         match self.transaction.commit().await {
             Ok(()) => Ok((self.removed, self.began.elapsed())),
             Err(error) => {
