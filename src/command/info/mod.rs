@@ -72,7 +72,6 @@ pub(crate) async fn run(
     let policies = async |reading: &Transaction| row_policy::active(reading, &tables_of_tarsy).await;
     let policies = parts.reader.read(Rows::Visible, policies).await.flatten();
     let row_policies = policies.context((Verb::Read, "the row policies"))?;
-    parts.reader.end().await;
     let retention_error = retention.policy(ActiveSessions::Keep, now).err();
     let retention_error = retention_error.map(|error| format!("{error}: {}", error.hint().unwrap_or_default()));
     let settings = shown(settings, &retention);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::activity::wait_for_lock;
 use crate::support::baseline;
 use crate::support::birth::{self, Born};
 use crate::support::cases::each;
@@ -444,6 +445,21 @@ fn values_of_32_bits_that_run_out_are_warned_of() {
     finds(&database, 0, "integers", "ok", "");
     began(23);
     finds(&database, 0, "integers", "note", "stages without an end that began more than 22 days ago: 1; ");
+}
+
+#[apply(test)]
+fn while_a_check_waits_for_a_table_it_keeps_no_lock_of_another_one() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let holder = Held::begin(&database, "LOCK TABLE alert_sessions IN ACCESS EXCLUSIVE MODE");
+    let running = Running::start(&database, &["check"]);
+    wait_for_lock(&database);
+    let kept = "SELECT c.relname::text FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid AND a.application_name = 'tarsy'
+                JOIN pg_class c ON c.oid = l.relation AND c.relnamespace = 'public'::regnamespace
+                WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                  AND l.granted AND c.relkind IN ('r', 'S')";
+    assert_eq!(database.texts(kept), [] as [Option<String>; 0]);
+    holder.close();
+    running.finish().expect(0);
 }
 
 #[apply(test)]
