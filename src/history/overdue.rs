@@ -47,13 +47,18 @@ pub(crate) async fn count(
     let grace_us = i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX);
     let overdue_us = policy.cutoff_us.saturating_sub(grace_us);
     let started_at_us = alert_sessions::Column::StartedAtUs;
-    let sessions = entity::select::<alert_sessions::Entity>(connection.namespace())
-        .expr_as(entity::count_rows(), "removable")
-        .expr_as(Func::count(Expr::case(started_at_us.lt(overdue_us), Expr::cust("1"))), "overdue")
-        .expr_as(started_at_us.min(), "oldest")
-        .filter(selection.condition());
-    let counted = sessions.into_tuple::<(i64, i64, Option<i64>)>().one(connection).await;
-    let (removable, overdue, oldest_us) = counted.context((Verb::Count, "old sessions"))?.unwrap_or_default();
-    let removable = removable.unsigned_abs();
-    Ok(OldSessions { removable, overdue: overdue.unsigned_abs(), oldest_us, kept: old.saturating_sub(removable) })
+    let mut counted = OldSessions::default();
+    for stretch in selection.stretches() {
+        let sessions = entity::select::<alert_sessions::Entity>(connection.namespace())
+            .expr_as(entity::count_rows(), "removable")
+            .expr_as(Func::count(Expr::case(started_at_us.lt(overdue_us), Expr::cust("1"))), "overdue")
+            .expr_as(started_at_us.min(), "oldest")
+            .filter(stretch.is_removable());
+        let of_stretch = sessions.into_tuple::<(i64, i64, Option<i64>)>().one(connection).await;
+        let (removable, overdue, oldest_us) = of_stretch.context((Verb::Count, "old sessions"))?.unwrap_or_default();
+        counted.removable += removable.unsigned_abs();
+        counted.overdue += overdue.unsigned_abs();
+        counted.oldest_us = counted.oldest_us.or(oldest_us);
+    }
+    Ok(OldSessions { kept: old.saturating_sub(counted.removable), ..counted })
 }

@@ -1,6 +1,5 @@
 //! One batch: the activity of other sessions, its transactions, and the next batch size.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use migration::ledger::Ledger;
@@ -23,7 +22,7 @@ use crate::history::removal::batch::{Batch, Limits, is_upgraded};
 use crate::history::removal::batch_error::{BatchError, FailedIn, Removed, upgraded_concurrently};
 use crate::history::removal::batch_size::{BatchSizer, Budget, Measured};
 use crate::history::removal::contention::Activity;
-use crate::history::retention::session_batch::{self, Cursor, MOST_AT_ONCE, Page, Picked, PickedSession};
+use crate::history::retention::session_batch::{self, Cursor, MOST_AT_ONCE, Page, Picked};
 use crate::history::tables::Reference;
 use crate::interrupt::Interrupt;
 
@@ -190,11 +189,6 @@ impl Removal<'_> {
     fn has_given_way(&self, finished: &Result<Result<(), BatchError>, Stop>, activity: Activity) -> bool {
         let is_busy = matches!(finished, Ok(Err(error)) if error.cause.class == ErrorClass::Busy);
         is_busy && !self.history.may_continue(activity)
-    }
-
-    /// Finds the sessions that the removal skips, before the time is up.
-    pub(crate) async fn find_kept_sessions(&mut self) -> Result<BTreeSet<PickedSession>, Stop> {
-        self.find(async |history, _| session_batch::kept(&history.connection, &history.selection).await).await
     }
 
     /// Finds orphans behind a place, before the time is up.

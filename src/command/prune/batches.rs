@@ -14,7 +14,8 @@ use crate::history::places::{self, Place};
 use crate::history::removal::batch::{Batch, Limits};
 use crate::history::removal::batch_error::BatchError;
 use crate::history::removal::batch_size::BatchSizer;
-use crate::history::retention::session_batch::{Cursor, Picked, PickedSession};
+use crate::history::retention::known_sessions::KnownSession;
+use crate::history::retention::session_batch::{Cursor, Picked};
 use crate::history::tables::{REFERENCES, Reference};
 use crate::history::{events, orphans};
 
@@ -62,7 +63,7 @@ impl Removal<'_> {
     /// Goes through the sessions until a pass removes none: a later pass retries those that the backend had locked.
     async fn remove_sessions(&mut self) -> Result<(), Stop> {
         let mut sizer = BatchSizer::default();
-        let mut cursor = Cursor { after: None, without: self.find_kept_sessions().await? };
+        let mut cursor = Cursor::default();
         let mut before = self.sessions();
         loop {
             let mut picked = Picked::default();
@@ -73,14 +74,14 @@ impl Removal<'_> {
                 }
                 Attempt::GaveWay => {}
                 Attempt::Failed(error) => self.after_failure(error, picked.sessions, &mut sizer, &mut cursor).await?,
-                Attempt::Nothing if cursor.end_of_stretch().is_some() => {
-                    cursor.after = cursor.end_of_stretch().cloned();
-                }
-                Attempt::Nothing if self.sessions() == before => return Ok(()),
-                Attempt::Nothing => {
-                    cursor.after = None;
-                    before = self.sessions();
-                }
+                Attempt::Nothing => match cursor.end_of_stretch(&self.history.selection).cloned() {
+                    Some(end) => cursor.after = Some(end),
+                    None if self.sessions() == before => return Ok(()),
+                    None => {
+                        cursor.after = None;
+                        before = self.sessions();
+                    }
+                },
             }
         }
     }
@@ -89,7 +90,7 @@ impl Removal<'_> {
     async fn after_failure(
         &mut self,
         error: BatchError,
-        mut taken: Vec<PickedSession>,
+        mut taken: Vec<KnownSession>,
         sizer: &mut BatchSizer,
         cursor: &mut Cursor,
     ) -> Result<(), Stop> {

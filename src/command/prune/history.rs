@@ -229,7 +229,7 @@ impl OpenHistory {
     /// The rows of the plan that still exist.
     pub(crate) async fn count_left(&self) -> Result<Removed, DatabaseError> {
         let reader = every_row(&self.connection).await?;
-        let mut left = plan::count(&reader, &self.schema, &self.selection, &self.plan).await?;
+        let mut left = plan::count_remaining(&reader, &self.schema, &self.selection, &self.plan).await?;
         if let Some(policy) = &self.events {
             left.insert(EVENTS, events::plan(&reader, &self.schema, policy).await?.rows);
         }

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use sea_orm::sea_query::ExprTrait;
-use sea_orm::{ColumnTrait, DbErr, QueryFilter, QuerySelect, Select};
+use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryFilter, QuerySelect, Select};
 
 use super::selection::{FEW, Selection};
+use super::stretch::Stretch;
 use super::table_counts::{TableCounts, conditions_of, require_time, table_plan};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
@@ -42,22 +43,36 @@ pub(super) async fn tables_of_sample(
 /// Some of the sessions to remove, or all of few, from the whole time.
 async fn sample(connection: &Transaction, selection: &Selection, sessions: u64) -> Result<Vec<String>, DbErr> {
     let step = step(sessions);
-    let sample = sample_query(connection.namespace(), selection, step).into_tuple().all(connection).await?;
+    let sample = sample_of(connection, selection, step).await?;
     match sample.len() < SMALLEST && step > 1 {
         // Most of them began at the same moment, or nearly so.
-        true => sample_query(connection.namespace(), selection, 1).into_tuple().all(connection).await,
+        true => sample_of(connection, selection, 1).await,
         false => Ok(sample),
     }
 }
 
-/// The query for the sessions whose start, in microseconds, is a multiple of this number.
-fn sample_query(namespace: &Namespace, selection: &Selection, step: u64) -> Select<alert_sessions::Entity> {
+/// Sessions whose start, in microseconds, is a multiple of this number.
+async fn sample_of(connection: &Transaction, selection: &Selection, step: u64) -> Result<Vec<String>, DbErr> {
+    let mut sample = Vec::new();
+    for stretch in selection.stretches() {
+        let most = (2 * FEW).saturating_sub(sample.len() as u64);
+        let query = sample_query(selection.backend(), connection.namespace(), &stretch, step).limit(most);
+        sample.extend(query.into_tuple::<String>().all(connection).await?);
+    }
+    Ok(sample)
+}
+
+fn sample_query(
+    backend: DbBackend,
+    namespace: &Namespace,
+    stretch: &Stretch<'_>,
+    step: u64,
+) -> Select<alert_sessions::Entity> {
     let step = i64::try_from(step).unwrap_or(i64::MAX);
     let is_of_sample = (step > 1).then(|| Column::StartedAtUs.into_expr().modulo(step).eq(0));
     select::<alert_sessions::Entity>(namespace)
-        .expr_as(text(selection.backend(), Column::SessionId.as_column_ref()), "id")
-        .filter(selection.condition().add_option(is_of_sample))
-        .limit(2 * FEW)
+        .expr_as(text(backend, Column::SessionId.as_column_ref()), "id")
+        .filter(stretch.is_removable().add_option(is_of_sample))
 }
 
 /// The number of sessions for each of a sample of [`FEW`]. It has no divisor in common with a thousand, because starts may
@@ -69,16 +84,17 @@ fn step(sessions: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{ConnectionTrait, DbBackend, QueryTrait};
+    use sea_orm::{ConnectionTrait, QueryTrait};
 
     use super::*;
 
     #[test]
     fn a_sample_is_of_the_whole_time_also_where_starts_are_whole_seconds() {
         assert_eq!([0, FEW, 2 * FEW, 9 * FEW, 10 * FEW, 1_000_000].map(step), [1, 1, 1, 9, 9, 999]);
-        let plan = sample_query(&Namespace::default(), &Selection::of_policy(DbBackend::Postgres), 999)
+        let selection = Selection::of_policy(DbBackend::Postgres);
+        let plan = sample_query(DbBackend::Postgres, &Namespace::default(), &selection.stretches()[0], 999)
             .build(DbBackend::Postgres);
-        let expected = r#" AND "alert_sessions"."started_at_us" % $6 = $7 LIMIT $8"#;
+        let expected = r#" AND "alert_sessions"."started_at_us" % $6 = $7"#;
         assert!(plan.sql.ends_with(expected), "{}", plan.sql);
     }
 

@@ -3,14 +3,14 @@
 //! A session is in use if its last interaction, that of its chat, or the start of an open stage is not older than the
 //! cutoff. A stage that a crash left open long ago does not count.
 
-use std::collections::BTreeSet;
-
 use sea_orm::sea_query::{
     CommonTableExpression, Condition, Expr, ExprTrait, LockType, Query, SelectStatement, UnionType, WithClause,
     WithQuery,
 };
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait};
 
+use super::known_sessions::KnownSessions;
+use super::policy::RetentionPolicy;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
@@ -114,22 +114,24 @@ fn sessions_of<E: EntityTrait>(
     query.expr_as(entity::text(backend, "session_id"), "session_id").and_where(is_used).cond_where(is_meant).to_owned()
 }
 
-/// The sessions in use among those that meet a condition. Reads only.
+/// The sessions in use among those that a policy removes. Reads only.
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn find(
     connection: &Transaction,
     schema: &Schema,
-    cutoff_us: i64,
-    is_removable: Condition,
-) -> Result<BTreeSet<String>, DatabaseError> {
-    let namespace = connection.namespace();
-    let is_meant = |table| is_of_session(namespace, table, is_removable.clone());
-    let query = query(connection.backend(), namespace, schema, cutoff_us, is_meant);
-    let action = (Verb::Find, "the sessions in use");
-    let found = connection.query_all(&query).await.context(action)?;
-    found.iter().map(|row| row.try_get("", "session_id").context(action)).collect()
+    policy: &RetentionPolicy,
+) -> Result<KnownSessions, DatabaseError> {
+    let (backend, namespace) = (connection.backend(), connection.namespace());
+    let is_meant = |table| is_of_session(namespace, table, policy.is_removable(backend));
+    let query = query(backend, namespace, schema, policy.cutoff_us, is_meant);
+    let found = async {
+        let rows = connection.query_all(&query).await?;
+        let keys = rows.iter().map(|row| row.try_get("", "session_id")).collect::<Result<_, _>>()?;
+        KnownSessions::to_remove(connection, policy, keys).await
+    };
+    found.await.context((Verb::Find, "the sessions in use"))
 }
 
 /// The condition that a row of a table is, or belongs to, a session that meets a condition. Few rows are used after the

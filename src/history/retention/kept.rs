@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::policy::ActiveSessions;
 use super::selection::{Selection, count, count_old};
+use super::stretch::Stretch;
 use crate::database::failure::DatabaseError;
 use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
@@ -96,8 +97,13 @@ pub(crate) async fn count_kept(connection: &Transaction, selection: &Selection) 
     };
     Ok(KeptCounts {
         not_over: old.saturating_sub(over),
-        in_use: selection.in_use.len() as u64,
-        needed: selection.needed.sessions.difference(&selection.in_use).count() as u64,
+        in_use: selection.in_use.iter().count() as u64,
+        needed: selection
+            .needed
+            .sessions
+            .iter()
+            .filter(|session| !selection.in_use.contains(&session.session_id))
+            .count() as u64,
         no_key: over.saturating_sub(removable),
     })
 }
@@ -112,22 +118,31 @@ pub(crate) async fn each_kept<E: From<DbErr>>(
     most: Option<u64>,
     mut take: impl AsyncFnMut(KeptSession) -> Result<(), E>,
 ) -> Result<(), E> {
-    let query = kept_query(connection.namespace(), selection).limit(most).build(connection.backend());
-    let take = async |row: QueryResult| {
-        let (session_id, status): (String, String) = (row.try_get("", "id")?, row.try_get("", "shown_status")?);
-        let reason = reason(selection, &session_id, &status);
-        take(KeptSession { session_id, status, reason, started_at_us: row.try_get("", "started_at_us")? }).await
-    };
-    connection.each(query, take).await
+    let mut taken = 0;
+    for stretch in selection.stretches() {
+        let most = most.map(|most| most.saturating_sub(taken));
+        if most == Some(0) {
+            break;
+        }
+        let query = kept_query(connection.backend(), connection.namespace(), &stretch).limit(most);
+        let take = async |row: QueryResult| {
+            taken += 1;
+            let (session_id, status): (String, String) = (row.try_get("", "id")?, row.try_get("", "shown_status")?);
+            let reason = reason(selection, &session_id, &status);
+            take(KeptSession { session_id, status, reason, started_at_us: row.try_get("", "started_at_us")? }).await
+        };
+        connection.each(query.build(connection.backend()), take).await?;
+    }
+    Ok(())
 }
 
-fn kept_query(namespace: &Namespace, selection: &Selection) -> Select<alert_sessions::Entity> {
+fn kept_query(backend: DbBackend, namespace: &Namespace, stretch: &Stretch<'_>) -> Select<alert_sessions::Entity> {
     select::<alert_sessions::Entity>(namespace)
-        .expr_as(shown(selection.backend(), Column::SessionId), "id")
-        .expr_as(shown(selection.backend(), Column::Status), "shown_status")
+        .expr_as(shown(backend, Column::SessionId), "id")
+        .expr_as(shown(backend, Column::Status), "shown_status")
         .column(Column::StartedAtUs)
-        .filter(selection.policy.is_old(selection.backend()))
-        .filter(selection.condition().not())
+        .filter(stretch.is_old())
+        .filter(stretch.is_removable().not())
         .order_by_asc(Column::StartedAtUs)
         .order_by_asc(Column::SessionId)
 }
@@ -137,22 +152,21 @@ fn reason(selection: &Selection, session_id: &str, status: &str) -> KeptReason {
     match selection.policy.active {
         ActiveSessions::Keep if !TERMINAL_STATUSES.contains(&status) => KeptReason::NotOver,
         _ if selection.in_use.contains(session_id) => KeptReason::InUse,
-        _ if selection.needed.sessions.contains(session_id) => KeptReason::Needed,
+        _ if selection.is_needed(session_id) => KeptReason::Needed,
         _ => KeptReason::NoKey,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
+    use crate::history::retention::known_sessions::{KnownSession, KnownSessions};
 
     #[test]
     fn a_session_that_is_kept_has_one_reason() {
         let mut selection = Selection::of_policy(DbBackend::Postgres);
-        selection.needed.sessions = BTreeSet::from(["needed".to_owned()]);
-        selection.in_use = BTreeSet::from(["used".to_owned()]);
+        let sessions = |key: &str| KnownSessions::from(vec![KnownSession { started_at_us: 1, session_id: key.into() }]);
+        (selection.needed.sessions, selection.in_use) = (sessions("needed"), sessions("used"));
         assert_eq!(reason(&selection, "needed", "in_progress"), KeptReason::NotOver);
         assert_eq!(reason(&selection, "used", "completed"), KeptReason::InUse);
         assert_eq!(reason(&selection, "needed", "failed"), KeptReason::Needed);

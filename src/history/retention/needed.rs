@@ -7,14 +7,15 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::sea_query::{BinOper, Condition, Expr, ExprTrait, Query, SelectStatement};
-use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryResult, StatementBuilder};
+use sea_orm::sea_query::{BinOper, Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{DbBackend, DbErr, QueryResult, StatementBuilder};
 
+use super::known_sessions::KnownSessions;
 use super::policy::RetentionPolicy;
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
 use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
-use crate::history::entity::{alert_sessions, is_text, keys_of_sessions, text};
+use crate::history::entity::{is_text, text};
 use crate::history::id_set::IdSet;
 use crate::history::tables::{Reference, STAGES, references_to_stages};
 use crate::schema::model::Schema;
@@ -22,14 +23,14 @@ use crate::schema::model::Schema;
 /// Sessions that others need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Needed {
-    pub(crate) sessions: BTreeSet<String>,
+    pub(crate) sessions: KnownSessions,
     /// Whether these were all. Those that only interactions refer to may be left to the batches: see [`Search::Stages`].
     pub(super) are_all: bool,
 }
 
 impl Default for Needed {
     fn default() -> Self {
-        Self { sessions: BTreeSet::new(), are_all: true }
+        Self { sessions: KnownSessions::default(), are_all: true }
     }
 }
 
@@ -65,25 +66,9 @@ pub(crate) async fn find(
         let action = Action::from((Verb::Find, format!("references from {} to other sessions", reference.child)));
         collect(connection, &query, &mut found).await.context(&action)?;
     }
-    let sessions = if found.is_empty() { found } else { to_remove(connection, policy, found).await? };
+    let sessions =
+        KnownSessions::to_remove(connection, policy, found).await.context((Verb::Find, "sessions that others need"))?;
     Ok(Needed { sessions, are_all: !matches!(search, Search::Stages) })
-}
-
-/// Those of the sessions that a policy removes.
-async fn to_remove(
-    connection: &Transaction,
-    policy: &RetentionPolicy,
-    sessions: BTreeSet<String>,
-) -> Result<BTreeSet<String>, DatabaseError> {
-    let backend = connection.backend();
-    let is_found = IdSet::bound(backend, sessions.into_iter().collect::<Vec<_>>())
-        .contains(alert_sessions::Column::SessionId.as_column_ref());
-    let is_meant = Condition::all().add(is_found).add(policy.is_removable(backend));
-    let mut query = keys_of_sessions(connection.namespace(), is_meant);
-    query.clear_selects().expr_as(text(backend, alert_sessions::Column::SessionId.as_column_ref()), "session_id");
-    let mut found = BTreeSet::new();
-    collect(connection, &query, &mut found).await.context((Verb::Find, "sessions that others need"))?;
-    Ok(found)
 }
 
 /// Adds the sessions that a query finds; the rows themselves are not gathered.

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use sea_orm::sea_query::{Condition, Expr};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QuerySelect, QueryTrait};
+use sea_orm::sea_query::Condition;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, QueryFilter, QuerySelect};
 use serde::Serialize;
 
 use super::estimate::tables_of_sample;
 use super::kept::{KeptCounts, KeptSession, MOST_KEPT, count_kept, each_kept};
-use super::selection::{Precision, Selection};
+use super::selection::{Precision, Selection, count};
 pub(crate) use super::table_counts::{TableCounts, table_plan};
 use super::table_counts::{conditions_of, require_time, rows_of};
 use crate::database::failure::{Action, DatabaseError, ResultExt, Verb};
@@ -129,7 +129,7 @@ pub(crate) async fn plan(
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
 pub(crate) async fn begin(connection: &Transaction, selection: &Selection) -> Result<RetentionPlan, DatabaseError> {
-    let Span { sessions, of_sessions, oldest_us, newest_us } = span(connection, selection).await.context(PLAN)?;
+    let Span { sessions, of_sessions, oldest_us, newest_us } = span(connection, selection).await?;
     Ok(RetentionPlan {
         sessions,
         of_sessions,
@@ -183,9 +183,15 @@ async fn all_tables(
     until: Option<Instant>,
 ) -> Result<Vec<TableCounts>, DatabaseError> {
     let mut tables = Vec::new();
-    for (table, condition) in conditions(connection.namespace(), schema, selection, sessions) {
+    for (table, condition) in tables_of_policy(connection.namespace(), schema, selection, sessions) {
         require_time(until)?;
         tables.push(table_plan(connection, schema, table, condition).await?);
+    }
+    for kept in selection.kept_in_parts(connection.namespace()) {
+        for (all, (table, condition)) in tables.iter_mut().zip(conditions_of(connection.namespace(), schema, &kept)) {
+            require_time(until)?;
+            all.subtract(&table_plan(connection, schema, table, condition).await?);
+        }
     }
     Ok(tables)
 }
@@ -200,52 +206,77 @@ struct Span {
     newest_us: Option<i64>,
 }
 
-async fn span(connection: &Transaction, selection: &Selection) -> Result<Span, DbErr> {
-    let all = select::<alert_sessions::Entity>(connection.namespace()).expr(count_rows()).into_query();
-    let sessions = select::<alert_sessions::Entity>(connection.namespace())
-        .expr(count_rows())
-        .expr(Column::StartedAtUs.min())
-        .expr(Column::StartedAtUs.max())
-        .expr_as(Expr::SubQuery(None, Box::new(all.into())), "of_sessions")
-        .filter(selection.condition());
-    let span = sessions.into_tuple::<(i64, Option<i64>, Option<i64>, i64)>().one(connection).await?;
-    let (sessions, oldest_us, newest_us, of_sessions) = span.unwrap_or_default();
-    Ok(Span { sessions: sessions.unsigned_abs(), of_sessions: of_sessions.unsigned_abs(), oldest_us, newest_us })
+async fn span(connection: &Transaction, selection: &Selection) -> Result<Span, DatabaseError> {
+    let of_sessions = count(connection, Condition::all()).await?;
+    let mut span = Span { sessions: 0, of_sessions, oldest_us: None, newest_us: None };
+    for stretch in selection.stretches() {
+        let sessions = select::<alert_sessions::Entity>(connection.namespace())
+            .expr(count_rows())
+            .expr(Column::StartedAtUs.min())
+            .expr(Column::StartedAtUs.max())
+            .filter(stretch.is_removable());
+        let of_stretch = sessions.into_tuple::<(i64, Option<i64>, Option<i64>)>().one(connection).await;
+        let (sessions, oldest_us, newest_us) = of_stretch.context(PLAN)?.unwrap_or_default();
+        span.sessions += sessions.unsigned_abs();
+        span.oldest_us = span.oldest_us.or(oldest_us);
+        span.newest_us = newest_us.or(span.newest_us);
+    }
+    Ok(span)
 }
 
 /// Counts the rows of a selection that exist now, by table; if the plan is not exact, only the sessions. Reads only.
 ///
 /// # Errors
 /// [`DatabaseError`] if the database cannot be read.
-pub(crate) async fn count(
+pub(crate) async fn count_remaining(
     connection: &Transaction,
     schema: &Schema,
     selection: &Selection,
     plan: &RetentionPlan,
 ) -> Result<Removed, DatabaseError> {
+    let namespace = connection.namespace();
+    let is_counted = |table: &'static str| plan.is_exact() || table == SESSIONS;
     let mut counts = Removed::new();
-    let conditions = conditions(connection.namespace(), schema, selection, u64::MAX).into_iter();
-    for (table, condition) in conditions.filter(|(table, _)| plan.is_exact() || *table == SESSIONS) {
-        let query = rows_of(connection.namespace(), table, condition).expr_as(count_rows(), "row_count").to_owned();
-        let action = Action::from((Verb::Count, format!("the remaining rows of {table}")));
-        let row = connection.query_one(&query).await.context(&action)?;
-        let counted = row.map(|row| row.try_get::<i64>("", "row_count")).transpose().context(&action)?;
-        counts.insert(table, counted.unwrap_or_default().unsigned_abs());
+    for (table, condition) in tables_of_policy(namespace, schema, selection, u64::MAX) {
+        if is_counted(table) {
+            counts.insert(table, remaining_rows(connection, table, condition).await?);
+        }
+    }
+    for kept in selection.kept_in_parts(namespace) {
+        for (table, condition) in conditions_of(namespace, schema, &kept) {
+            if let Some(rows) = counts.get_mut(table) {
+                *rows = rows.saturating_sub(remaining_rows(connection, table, condition).await?);
+            }
+        }
     }
     Ok(counts)
 }
 
-/// The tables of a selection, children first, with the condition for their rows. `sessions` is the number of sessions.
-fn conditions(
+async fn remaining_rows(
+    connection: &Transaction,
+    table: &'static str,
+    condition: Condition,
+) -> Result<u64, DatabaseError> {
+    let query = rows_of(connection.namespace(), table, condition).expr_as(count_rows(), "row_count").to_owned();
+    let action = Action::from((Verb::Count, format!("the remaining rows of {table}")));
+    let row = connection.query_one(&query).await.context(&action)?;
+    let counted = row.map(|row| row.try_get::<i64>("", "row_count")).transpose().context(&action)?;
+    Ok(counted.unwrap_or_default().unsigned_abs())
+}
+
+/// The tables of the sessions that the policy removes, children first, with the condition for their rows; those of kept
+/// sessions as well. `sessions` is the number of sessions.
+fn tables_of_policy(
     namespace: &Namespace,
     schema: &Schema,
     selection: &Selection,
     sessions: u64,
 ) -> Vec<(&'static str, Condition)> {
-    let keys = keys_of_sessions(namespace, selection.condition());
+    let is_removable = || selection.policy.is_removable(selection.backend());
+    let keys = keys_of_sessions(namespace, is_removable());
     let mut conditions = conditions_of(namespace, schema, &IdSet::all(keys, selection.backend(), sessions));
     conditions.pop();
-    conditions.push((SESSIONS, selection.condition()));
+    conditions.push((SESSIONS, is_removable()));
     conditions
 }
 

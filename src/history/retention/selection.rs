@@ -1,17 +1,17 @@
 //! The condition for the sessions that a policy removes from a database, and other queries about sessions.
 
-use std::collections::BTreeSet;
-
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, IdenStatic, QueryFilter, QuerySelect, QueryTrait};
 
+use super::known_sessions::{KnownSession, KnownSessions, in_parts};
 use super::needed::{Needed, Search};
 use super::policy::{ActiveSessions, RetentionPolicy, has_start};
 use super::{in_use, needed};
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
+use crate::database::namespace::Namespace;
 use crate::database::transaction::Transaction;
 use crate::history::entity::{alert_sessions, count_rows, keys_of_sessions, select};
-use crate::history::id_set::{IdSet, is_none_of};
+use crate::history::id_set::IdSet;
 use crate::schema::model::Schema;
 
 /// Up to this many sessions are looked at one by one, which is exact. What more of them have is estimated from so many.
@@ -34,7 +34,7 @@ pub(crate) struct Selection {
     /// Sessions that are kept because others need them: see [`needed`].
     pub(crate) needed: Needed,
     /// Sessions that are kept because they are in use: see [`in_use`].
-    pub(super) in_use: BTreeSet<String>,
+    pub(super) in_use: KnownSessions,
 }
 
 impl Selection {
@@ -63,10 +63,10 @@ impl Selection {
         policy: RetentionPolicy,
     ) -> Result<Self, DatabaseError> {
         let backend = connection.backend();
-        let mut in_use = BTreeSet::new();
-        if policy.active == ActiveSessions::Keep {
-            in_use = in_use::find(connection, schema, policy.cutoff_us, policy.is_removable(backend)).await?;
-        }
+        let in_use = match policy.active {
+            ActiveSessions::Keep => in_use::find(connection, schema, &policy).await?,
+            ActiveSessions::Remove => KnownSessions::default(),
+        };
         Ok(Self { policy, backend, needed: Needed::default(), in_use })
     }
 
@@ -99,7 +99,7 @@ impl Selection {
     pub(crate) fn of_policy(backend: DbBackend) -> Self {
         let policy =
             RetentionPolicy { cutoff_us: 5, active: ActiveSessions::Keep, filter: super::policy::Filter::default() };
-        Self { policy, backend, needed: Needed::default(), in_use: BTreeSet::new() }
+        Self { policy, backend, needed: Needed::default(), in_use: KnownSessions::default() }
     }
 
     #[must_use]
@@ -107,20 +107,22 @@ impl Selection {
         self.backend
     }
 
-    /// The condition for sessions to remove.
-    pub(crate) fn condition(&self) -> Condition {
-        self.policy.is_removable(self.backend).add_option(self.is_not_kept())
+    /// The sessions that others need or that are in use, in order.
+    pub(super) fn kept(&self) -> Vec<&KnownSession> {
+        let mut kept: Vec<_> = self.needed.sessions.iter().chain(self.in_use.iter()).collect();
+        kept.sort_unstable();
+        kept.dedup();
+        kept
     }
 
-    /// The condition for other sessions than those that are needed or in use, if there are any.
-    fn is_not_kept(&self) -> Option<Expr> {
-        let kept: Vec<_> = self.kept().cloned().collect();
-        (!kept.is_empty()).then(|| is_none_of(self.backend, alert_sessions::Column::SessionId.as_column_ref(), kept))
-    }
-
-    /// The sessions that others need or that are in use.
-    pub(super) fn kept(&self) -> impl Iterator<Item = &String> {
-        self.needed.sessions.union(&self.in_use)
+    /// The keys of those that are still to be removed by the policy, in parts that a query can name.
+    pub(super) fn kept_in_parts(&self, namespace: &Namespace) -> impl Iterator<Item = IdSet> {
+        let keys = self.kept().into_iter().map(|session| session.session_id.to_string());
+        in_parts(self.backend, keys).map(|part| {
+            let is_named = part.contains(alert_sessions::Column::SessionId.as_column_ref());
+            let is_meant = self.policy.is_removable_in_order(self.backend).add(is_named);
+            IdSet::looked_up(self.backend, keys_of_sessions(namespace, is_meant))
+        })
     }
 
     /// Whether others need a session. One that is in use may no longer be.
@@ -173,32 +175,4 @@ pub(crate) async fn is_met(
     let action = (Verb::Find, format!("sessions by {}", column.as_str()));
     let met = connection.query_one(QueryTrait::as_query(&sessions)).await.context(action)?;
     Ok(met.is_some())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::database::namespace::Namespace;
-    use crate::history::retention::policy::Filter;
-
-    fn selection(active: ActiveSessions) -> Selection {
-        let policy = RetentionPolicy { cutoff_us: 5, active, filter: Filter::default() };
-        let [sessions, in_use] = ["needed", "used"].map(|id| BTreeSet::from([id.to_owned()]));
-        let needed = Needed { sessions, are_all: true };
-        Selection { policy, backend: DbBackend::Postgres, needed, in_use }
-    }
-
-    #[test]
-    fn what_other_sessions_need_and_what_is_in_use_is_left_out() {
-        let selection = selection(ActiveSessions::Remove);
-        let is_old = r#"SELECT "alert_sessions"."session_id" FROM "alert_sessions" WHERE "alert_sessions"."started_at_us" IS NOT NULL AND "alert_sessions"."started_at_us" < $1"#;
-        let sessions = |selection: &Selection| {
-            DbBackend::Postgres.build(&keys_of_sessions(&Namespace::default(), selection.condition()))
-        };
-        let found = sessions(&selection);
-        assert_eq!(found.sql, format!(r#"{is_old} AND "alert_sessions"."session_id" <> ALL($2)"#));
-        assert_eq!(found.values.expect("values").0[1], vec!["needed".to_owned(), "used".to_owned()].into());
-        let all = Selection { needed: Needed::default(), in_use: BTreeSet::new(), ..selection };
-        assert_eq!(sessions(&all).sql, is_old);
-    }
 }

@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, SelectStatement, UnionType};
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, QueryResult, QuerySelect, QueryTrait};
+use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryResult};
 
+use super::known_sessions::{KnownSession, MOST_NAMED};
 use super::policy::ActiveSessions;
 use super::selection::Selection;
-use super::{in_use, needed};
-use crate::database::connection::Connection;
+use super::{in_use, known_sessions, needed};
 use crate::database::namespace::Namespace;
-use crate::database::read_transaction::{self, Rows};
-use crate::database::transaction::SearchPath;
 use crate::history::entity::{self, alert_sessions};
 use crate::history::id_set::{IdSet, is_none_of};
 use crate::history::removal::batch::{Batch, DeleteStatements};
@@ -33,30 +31,13 @@ const EXAMINED: usize = 4096;
 /// once more to count it, which takes a tenth longer.
 const MOST_WITH_ONE: usize = 16;
 
-/// How many sessions to skip a query names.
-const MOST_NAMED: usize = 1000;
-
-/// A session of the current batch.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PickedSession {
-    /// Its start, in microseconds since the epoch.
-    pub started_at_us: i64,
-    pub session_id: String,
-}
-
-impl PickedSession {
-    fn of(row: &QueryResult) -> Result<Self, DbErr> {
-        Ok(Self { started_at_us: row.try_get("", "started_at_us")?, session_id: row.try_get("", "picked")? })
-    }
-}
-
 /// The sessions that a batch picked, also if it failed.
 #[derive(Debug, Default)]
 pub(crate) struct Picked {
     /// All of them.
-    pub sessions: Vec<PickedSession>,
+    pub sessions: Vec<KnownSession>,
     /// Those that the batch keeps.
-    pub kept: Vec<PickedSession>,
+    pub kept: Vec<KnownSession>,
 }
 
 /// The position of a pass over the sessions, from the oldest to the newest.
@@ -69,39 +50,47 @@ pub(crate) struct Picked {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cursor {
     /// The last session of the last batch, or of the last stretch.
-    pub after: Option<PickedSession>,
-    /// Sessions that are skipped, because they are kept or cannot be removed.
-    pub without: BTreeSet<PickedSession>,
+    pub after: Option<KnownSession>,
+    /// Sessions that are skipped besides those that the selection keeps: a batch kept them, or could not remove them.
+    pub without: BTreeSet<KnownSession>,
 }
 
 impl Cursor {
     /// The last session of the current stretch. `None` if it is the last stretch of the pass.
-    pub(crate) fn end_of_stretch(&self) -> Option<&PickedSession> {
-        let mut behind = self.without_behind().skip(MOST_NAMED - 1);
-        let last = behind.next()?;
-        behind.next().map(|_| last)
+    pub(crate) fn end_of_stretch<'s>(&'s self, selection: &'s Selection) -> Option<&'s KnownSession> {
+        let behind = self.next_to_skip(selection);
+        (behind.len() > MOST_NAMED).then(|| behind[MOST_NAMED - 1])
     }
 
-    /// The sessions to skip that are behind the position.
-    fn without_behind(&self) -> impl Iterator<Item = &PickedSession> {
-        let after = self.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        self.without.range((after, Bound::Unbounded))
+    /// The next sessions to skip behind the position, in order: those of the stretch, and the first of the next one.
+    fn next_to_skip<'s>(&'s self, selection: &'s Selection) -> Vec<&'s KnownSession> {
+        let after = self.after.as_ref();
+        let most = MOST_NAMED + 1;
+        let found = self.without.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+        let needed = selection.needed.sessions.after(after).take(most);
+        let in_use = selection.in_use.after(after).take(most);
+        let mut behind: Vec<_> = needed.chain(in_use).chain(found.take(most)).collect();
+        behind.sort_unstable();
+        behind.dedup();
+        behind.truncate(most);
+        behind
     }
 
     /// Adds the stretch to the condition for the sessions of the pass.
-    fn add_to(&self, mut condition: Condition, backend: DbBackend) -> Condition {
+    fn add_to(&self, mut condition: Condition, selection: &Selection) -> Condition {
+        let backend = selection.backend();
         let start = alert_sessions::Column::StartedAtUs;
         let place = Expr::tuple([start.into_expr(), key_in_order(backend)]);
-        let of =
-            |session: &PickedSession| Expr::tuple([session.started_at_us.into(), session.session_id.as_str().into()]);
+        let of = |session: &KnownSession| Expr::tuple([session.started_at_us.into(), (*session.session_id).into()]);
         // The conditions for the start alone are redundant, but use the index.
         if let Some(after) = &self.after {
             condition = condition.add(start.gte(after.started_at_us)).add(place.clone().gt(of(after)));
         }
-        if let Some(end) = self.end_of_stretch() {
+        if let Some(end) = self.end_of_stretch(selection) {
             condition = condition.add(start.lte(end.started_at_us)).add(place.lte(of(end)));
         }
-        let named: Vec<_> = self.without_behind().take(MOST_NAMED).map(|session| session.session_id.clone()).collect();
+        let named = self.next_to_skip(selection).into_iter().take(MOST_NAMED);
+        let named: Vec<_> = named.map(|session| session.session_id.to_string()).collect();
         if named.is_empty() {
             return condition;
         }
@@ -109,37 +98,13 @@ impl Cursor {
     }
 }
 
-/// The key of a session as it is ordered: by its bytes, as in [`PickedSession`], whatever the collation of the column is.
+/// The key of a session as it is ordered: by its bytes, as in [`KnownSession`], whatever the collation of the column is.
 fn key_in_order(backend: DbBackend) -> Expr {
     let collation = match backend {
         DbBackend::Postgres => r#"$1 COLLATE "C""#,
         _ => "? COLLATE BINARY",
     };
     Expr::cust_with_expr(collation, entity::text(backend, alert_sessions::Column::SessionId.as_column_ref()))
-}
-
-/// The sessions that a selection keeps although the policy would remove them. Reads only.
-///
-/// # Errors
-/// The database's error.
-pub(crate) async fn kept(connection: &Connection, selection: &Selection) -> Result<BTreeSet<PickedSession>, DbErr> {
-    let mut kept = BTreeSet::new();
-    let ids: Vec<_> = selection.kept().collect();
-    if ids.is_empty() {
-        return Ok(kept);
-    }
-    let reading = connection.begin_reading(SearchPath::Empty, &read_transaction::set_up(None, Rows::Every)).await?;
-    for part in ids.chunks(MOST_NAMED) {
-        let part: Vec<String> = part.iter().copied().cloned().collect();
-        let is_in_part =
-            IdSet::bound(reading.backend(), part).contains(alert_sessions::Column::SessionId.as_column_ref());
-        let query = query(reading.namespace(), selection, Condition::all().add(is_in_part));
-        for row in reading.query_all(&query).await? {
-            kept.insert(PickedSession::of(&row)?);
-        }
-    }
-    reading.rollback().await?;
-    Ok(kept)
 }
 
 /// The next sessions of a pass.
@@ -154,23 +119,13 @@ pub(crate) struct Page<'p> {
 impl Page<'_> {
     fn query(&self, namespace: &Namespace) -> SelectStatement {
         let backend = self.selection.backend();
-        query(namespace, self.selection, self.cursor.add_to(Condition::all(), backend))
+        let is_removable = self.selection.policy.is_removable_in_order(backend);
+        known_sessions::query(backend, namespace, self.cursor.add_to(is_removable, self.selection))
             .order_by(alert_sessions::Column::StartedAtUs, Order::Asc)
             .order_by_expr(key_in_order(backend), Order::Asc)
             .limit(u64::from(self.size))
             .to_owned()
     }
-}
-
-/// The query for sessions to remove that meet a condition.
-fn query(namespace: &Namespace, selection: &Selection, is_meant: Condition) -> SelectStatement {
-    let key = entity::text(selection.backend(), alert_sessions::Column::SessionId.as_column_ref());
-    entity::select::<alert_sessions::Entity>(namespace)
-        .expr_as(key, "picked")
-        .column(alert_sessions::Column::StartedAtUs)
-        .filter(selection.policy.is_removable_in_order(selection.backend()))
-        .filter(is_meant)
-        .into_query()
 }
 
 /// Picks the next sessions, and begins to remove them in one transaction. Sessions that the backend is writing to are
@@ -186,13 +141,13 @@ pub(crate) async fn remove_batch(
     picked: &mut Picked,
     may_continue: impl Fn() -> bool,
 ) -> Result<Option<Batch>, BatchError> {
-    let take = |row: &QueryResult| PickedSession::of(row).map(|session| picked.sessions.push(session));
+    let take = |row: &QueryResult| KnownSession::of(row).map(|session| picked.sessions.push(session));
     batch.lock_each(page.query(batch.namespace()), take).await?;
     if picked.sessions.is_empty() {
         return Ok(None);
     }
     let Examined { dependents, kept } = examine(&batch, schema, page.selection, &picked.sessions).await?;
-    let is_kept = |id: &String| kept.contains(id) || page.selection.is_needed(id);
+    let is_kept = |id: &str| kept.contains(id) || page.selection.is_needed(id);
     let (staying, going): (Vec<_>, Vec<_>) = picked.sessions.iter().partition(|session| is_kept(&session.session_id));
     picked.kept = staying.into_iter().cloned().collect();
     delete(&mut batch, &dependents, &going, may_continue).await?;
@@ -217,7 +172,7 @@ async fn examine(
     batch: &Batch,
     schema: &Schema,
     selection: &Selection,
-    sessions: &[PickedSession],
+    sessions: &[KnownSession],
 ) -> Result<Examined, DbErr> {
     let (backend, namespace) = (batch.backend(), batch.namespace());
     let policy = &selection.policy;
@@ -260,11 +215,11 @@ async fn examine(
 async fn delete(
     batch: &mut Batch,
     dependents: &[Dependent],
-    sessions: &[&PickedSession],
+    sessions: &[&KnownSession],
     may_continue: impl Fn() -> bool,
 ) -> Result<(), BatchError> {
     let backend = batch.backend();
-    let listed = |part: &[&PickedSession]| IdSet::listed(backend, keys(part.iter().copied()));
+    let listed = |part: &[&KnownSession]| IdSet::listed(backend, keys(part.iter().copied()));
     if backend == DbBackend::Postgres {
         for part in sessions.chunks(PART) {
             let ids = listed(part);
@@ -294,30 +249,31 @@ async fn delete(
 }
 
 /// The keys of sessions.
-fn ids<'s>(batch: &Batch, sessions: impl IntoIterator<Item = &'s PickedSession>) -> IdSet {
+fn ids<'s>(batch: &Batch, sessions: impl IntoIterator<Item = &'s KnownSession>) -> IdSet {
     IdSet::bound(batch.backend(), keys(sessions))
 }
 
-fn keys<'s>(sessions: impl IntoIterator<Item = &'s PickedSession>) -> Vec<String> {
-    sessions.into_iter().map(|session| session.session_id.clone()).collect()
+fn keys<'s>(sessions: impl IntoIterator<Item = &'s KnownSession>) -> Vec<String> {
+    sessions.into_iter().map(|session| session.session_id.to_string()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::Statement;
     use sea_orm::sea_query::SqliteQueryBuilder;
+    use sea_orm::{ConnectionTrait, Statement};
 
     use super::*;
+    use crate::database::connection::Connection;
 
-    fn session(started_at_us: i64, session_id: &str) -> PickedSession {
-        PickedSession { started_at_us, session_id: session_id.to_owned() }
+    fn session(started_at_us: i64, session_id: &str) -> KnownSession {
+        KnownSession { started_at_us, session_id: session_id.into() }
     }
 
     #[test]
     fn a_pass_continues_after_the_last_session_and_skips_those_that_cannot_be_removed() {
+        let selection = Selection::of_policy(DbBackend::Postgres);
         let sql = |cursor: &Cursor| {
-            let sessions =
-                entity::keys_of_sessions(&Namespace::default(), cursor.add_to(Condition::all(), DbBackend::Postgres));
+            let sessions = entity::keys_of_sessions(&Namespace::default(), cursor.add_to(Condition::all(), &selection));
             DbBackend::Postgres.build(&sessions)
         };
         let mut cursor = Cursor::default();
@@ -340,15 +296,21 @@ mod tests {
 
     #[test]
     fn each_session_to_skip_is_named_in_one_stretch() {
-        let mut cursor = Cursor::default();
-        let mut stretches = |sessions: usize| {
-            cursor.after = None;
-            cursor.without = (0..sessions).map(|number| session(1, &number.to_string())).collect();
+        let sessions = |count: usize, is_meant: fn(&usize) -> bool| -> Vec<_> {
+            (0..count).filter(is_meant).map(|number| session(1, &number.to_string())).collect()
+        };
+        let stretches = |count: usize| {
+            // Some are kept for two reasons.
+            let mut selection = Selection::of_policy(DbBackend::Postgres);
+            selection.needed.sessions = sessions(count, |number| number % 2 == 0).into();
+            selection.in_use = sessions(count, |number| number % 3 == 0).into();
+            let without = sessions(count, |number| number % 2 != 0 && number % 3 != 0).into_iter().collect();
+            let mut cursor = Cursor { after: None, without };
             let mut named = Vec::new();
             loop {
-                named.push(cursor.without_behind().take(MOST_NAMED).count());
-                let Some(end) = cursor.end_of_stretch() else { return named };
-                cursor.after = Some(end.clone());
+                named.push(cursor.next_to_skip(&selection).len().min(MOST_NAMED));
+                let Some(end) = cursor.end_of_stretch(&selection).cloned() else { return named };
+                cursor.after = Some(end);
             }
         };
         assert_eq!(stretches(0), [0]);

@@ -30,6 +30,12 @@ pub(crate) struct TableCounts {
 }
 
 impl TableCounts {
+    /// Leaves out what some of the sessions have in the same table.
+    pub(super) fn subtract(&mut self, some: &Self) {
+        self.rows = self.rows.saturating_sub(some.rows);
+        self.bytes = self.bytes.saturating_sub(some.bytes);
+    }
+
     /// What `all` sessions have if this is what `some` of them have.
     pub(super) fn scaled(self, all: u64, some: u64) -> Self {
         let scaled = |number: u64| {

@@ -41,15 +41,22 @@ fn what_more_than_a_thousand_sessions_have_is_an_estimate_and_marked_as_one(data
 #[apply(test)]
 fn sessions_that_others_need_are_kept_however_many_they_are(database: &Database) {
     database.create_schema(Schema::Baseline);
-    insert_many(database, 4000, 32, OLD_US);
+    insert_many(database, 5000, 32, OLD_US);
     refer_to_stages_of(database, &format!("(started_at_us / {MINUTE_US}) % 2 = 0"));
-    let plan = prune(database, &["--dry-run", "--exact"]).expect(0).json();
-    assert_eq!((&plan["plan"]["kept_counts"]["needed"], &plan["plan"]["sessions"]), (&2000.into(), &2000.into()));
+    let file = database.directory().join("kept.jsonl");
+    let path = file.to_str().expect("a path as text");
+    let plan = prune(database, &["--dry-run", "--exact", "--kept-file", path]).expect(0).json();
+    assert_eq!((&plan["plan"]["kept_counts"]["needed"], &plan["plan"]["sessions"]), (&2500.into(), &2500.into()));
+    assert_eq!((counted(&plan, "llm_interactions"), counted(&plan, "stage_executions")), ((2500, true), (2500, true)));
+    let kept = fs::read_to_string(file).expect("the list");
+    let starts = kept.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["started_at_us"].as_i64());
+    let starts: Vec<_> = starts.collect();
+    assert!(starts.len() == 2500 && starts.is_sorted(), "{}", starts.len());
     let removed = prune(database, &["--yes"]).expect(0).json();
-    assert_eq!((&removed["removed"]["sessions"], &removed["remaining_sessions"]), (&2000.into(), &2000.into()));
-    assert_eq!(database.count("alert_sessions"), 2001);
+    assert_eq!((&removed["removed"]["sessions"], &removed["remaining_sessions"]), (&2500.into(), &2500.into()));
+    assert_eq!(database.count("alert_sessions"), 2501);
     // Those of `young` itself, and all that it refers to.
-    assert_eq!(database.count("mcp_communications"), 2001);
+    assert_eq!(database.count("mcp_communications"), 2501);
 }
 
 /// Gives each session a stage, and a younger session that refers to those of the sessions that meet a condition.
