@@ -269,7 +269,7 @@ impl Removal<'_> {
             self.rest(activity.pause(time)).await?;
             return Ok(Attempt::Nothing);
         }
-        self.failing_since = None;
+        self.failing = None;
         self.rest(activity.pause(held)).await?;
         Ok(Attempt::Removed)
     }

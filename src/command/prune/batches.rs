@@ -8,7 +8,7 @@ use super::bounds::out_of_time;
 use super::history::OpenHistory;
 use super::outcome::{FailedSession, RemovalOutcome, Stop};
 use super::removal::Removal;
-use super::retry::Remedy;
+use super::retry::{Remedy, is_contention};
 use crate::database::failure::{DatabaseError, Verb};
 use crate::history::places::{self, Place};
 use crate::history::removal::batch::{Batch, Limits};
@@ -60,11 +60,13 @@ impl Removal<'_> {
         self.remove_orphans().await
     }
 
-    /// Goes through the sessions until a pass removes none: a later pass retries those that the backend had locked.
+    /// Goes through the sessions until a pass removes none: a later pass retries those that the backend had locked. What
+    /// the database refused because of locks is retried for `--retry-for`.
     async fn remove_sessions(&mut self) -> Result<(), Stop> {
         let mut sizer = BatchSizer::default();
         let mut cursor = Cursor::default();
         let mut before = self.sessions();
+        let mut passed_over = None;
         loop {
             let mut picked = Picked::default();
             match self.attempt_sessions(&mut sizer, &cursor, &mut picked).await? {
@@ -73,11 +75,17 @@ impl Removal<'_> {
                     cursor.without.extend(picked.kept);
                 }
                 Attempt::GaveWay => {}
-                Attempt::Failed(error) => self.after_failure(error, picked.sessions, &mut sizer, &mut cursor).await?,
+                Attempt::Failed(error) => {
+                    let locked = self.after_failure(error, picked.sessions, &mut sizer, &mut cursor).await?;
+                    passed_over = locked.or(passed_over);
+                }
                 Attempt::Nothing => match cursor.end_of_stretch(&self.history.selection).cloned() {
                     Some(end) => cursor.after = Some(end),
-                    None if self.sessions() == before => return Ok(()),
+                    None if self.sessions() == before && passed_over.is_none() => return Ok(()),
                     None => {
+                        if let Some(error) = passed_over.take().filter(|_| self.sessions() == before) {
+                            self.wait_for_locks(&error).await?;
+                        }
                         cursor.after = None;
                         before = self.sessions();
                     }
@@ -86,31 +94,37 @@ impl Removal<'_> {
         }
     }
 
-    /// Prepares the next attempt: with fewer sessions, without the failed one, or later.
+    /// Prepares the next attempt: with fewer sessions, without the failed one, or later. Returns the error if the session
+    /// is passed over.
     async fn after_failure(
         &mut self,
         error: BatchError,
         mut taken: Vec<KnownSession>,
         sizer: &mut BatchSizer,
         cursor: &mut Cursor,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<BatchError>, Stop> {
         match Remedy::for_sessions(&error, self.history.selection.backend(), sizer.size(), taken.len()) {
             Remedy::LimitSize => sizer.limit(),
             Remedy::TryAgain => self.try_again(error).await?,
             Remedy::Halve => sizer.halve(taken.len()),
-            Remedy::PassOver => cursor.after = taken.pop(),
-            Remedy::LeaveOut => {
-                let Some(session) = taken.first() else { return Ok(()) };
+            Remedy::PassOver if self.failing().since.elapsed() < self.limits.retry_for => {
+                cursor.after = taken.pop();
+                return Ok(Some(error));
+            }
+            Remedy::PassOver | Remedy::LeaveOut => {
+                let Some(session) = taken.first() else { return Ok(None) };
                 cursor.without.insert(session.clone());
                 self.note_stuck(&session.session_id, error)?;
                 cursor.after = taken.pop();
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn note_stuck(&mut self, session_id: &str, error: BatchError) -> Result<(), Stop> {
-        let (session_id, reason) = (session_id.to_owned(), error.cause.to_string());
+        let is_locked = is_contention(error.cause.class);
+        let reason = if is_locked { error.cause.described() } else { error.cause.to_string() };
+        let session_id = session_id.to_owned();
         let error = DatabaseError::from(error);
         if self.outcome.stuck.len() == MOST_STUCK {
             return Err(Stop::Failed(error.into()));

@@ -151,8 +151,8 @@ impl PruneSummary {
             (None, remaining) if plan.is_interrupted => {
                 let kept = remaining.filter(|remaining| *remaining > 0)?;
                 format!(
-                    "sessions from before the cutoff that were kept, because they are open, in use, or needed by other \
-                     sessions: {}; `{}` lists them",
+                    "sessions from before the cutoff that were kept, because they are open, in use, locked, or \
+                     needed by other sessions: {}; `{}` lists them",
                     number(kept),
                     self.dry_run_command.text
                 )
@@ -161,8 +161,8 @@ impl PruneSummary {
                 let listed = plan.kept_total()? + self.stuck.len() as u64;
                 let others = remaining?.checked_sub(listed).filter(|others| *others > 0)?;
                 format!(
-                    "more sessions from before the cutoff that were in use, or that other sessions need: {}; the next \
-                     run retries them",
+                    "more sessions from before the cutoff that were locked or in use, or that other sessions need: {}; \
+                     the next run retries them",
                     number(others)
                 )
             }

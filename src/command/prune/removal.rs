@@ -29,14 +29,21 @@ pub(crate) struct Removal<'r> {
     pub(crate) interrupt: &'r Interrupt,
     pub(crate) outcome: RemovalOutcome,
     pub(crate) stopping: Stopping,
-    /// Since when every attempt has failed.
-    pub(crate) failing_since: Option<Instant>,
+    /// `None` after a batch that succeeded.
+    pub(crate) failing: Option<Failing>,
     /// Whether a batch was begun.
     pub(crate) has_attempted: bool,
     /// The activity of other sessions at the last batch.
     pub(crate) activity: Option<Activity>,
     meter: &'r dyn Meter,
     planned: Amount,
+}
+
+/// Every attempt has failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failing {
+    pub(crate) since: Instant,
+    pub(crate) is_reported: bool,
 }
 
 /// A signal that arrived during a batch.
@@ -66,7 +73,7 @@ impl<'r> Removal<'r> {
             interrupt,
             outcome,
             stopping: Stopping::default(),
-            failing_since: None,
+            failing: None,
             has_attempted: false,
             activity: None,
             meter,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sea_orm::DbBackend;
 
 use super::outcome::Stop;
-use super::removal::{Removal, add};
+use super::removal::{Failing, Removal, add};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::error::Error;
 use crate::format;
@@ -26,7 +26,7 @@ pub(crate) enum Remedy {
     TryAgain,
     /// Retry with half as many sessions, until the failing one is found.
     Halve,
-    /// Skip the session in this pass, because another session has locked it.
+    /// Skip the session in this pass, because another session has locked rows or tables that it needs.
     PassOver,
     /// Leave out the session.
     LeaveOut,
@@ -70,7 +70,7 @@ fn is_about_rows(error: &BatchError, backend: DbBackend) -> bool {
 }
 
 /// Whether another session holds a lock that the batch needs.
-fn is_contention(class: ErrorClass) -> bool {
+pub(crate) fn is_contention(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::Busy | ErrorClass::Conflict)
 }
 
@@ -105,10 +105,28 @@ impl Removal<'_> {
         Ok(error)
     }
 
+    /// Since when every attempt has failed.
+    pub(crate) fn failing(&mut self) -> &mut Failing {
+        self.failing.get_or_insert_with(|| Failing { since: Instant::now(), is_reported: false })
+    }
+
+    /// Reports once that the attempts fail and are repeated.
+    fn report_retry(&mut self, error: &BatchError) {
+        let limit = format::duration(self.limits.retry_for);
+        if !std::mem::replace(&mut self.failing().is_reported, true) {
+            tracing::warn!("{error}: {}; retrying for up to {limit}", error.cause.described());
+        }
+    }
+
+    /// Waits before the sessions are tried again that other sessions have locked.
+    pub(crate) async fn wait_for_locks(&mut self, error: &BatchError) -> Result<(), Stop> {
+        self.report_retry(error);
+        self.rest(PAUSES[0]).await
+    }
+
     /// Waits before the next attempt, and reconnects if that is needed.
     pub(crate) async fn try_again(&mut self, error: BatchError) -> Result<(), Stop> {
-        let is_first = self.failing_since.is_none();
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        let since = self.failing().since;
         let class = error.cause.class;
         let keeps_connection = is_contention(class) || self.history.selection.backend() == DbBackend::Sqlite;
         // The lost connection is not used again.
@@ -117,10 +135,7 @@ impl Removal<'_> {
         if error.place != FailedIn::Database || !class.is_transient() || since.elapsed() >= self.limits.retry_for {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
-        if is_first {
-            let limit = format::duration(self.limits.retry_for);
-            tracing::warn!("{error}: {}; retrying for up to {limit}", error.cause.described());
-        }
+        self.report_retry(&error);
         if keeps_connection { self.rest(PAUSES[0]).await } else { self.reconnect_until_it_succeeds(since).await }
     }
 

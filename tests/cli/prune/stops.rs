@@ -242,8 +242,8 @@ fn what_cannot_be_counted_in_half_the_time_is_left_out_of_the_plan_and_sessions_
     other.close();
     let shown = run.finish().expect(0).stdout;
     assert!(shown.contains("removed 1 session that started before"), "{shown}");
-    let kept = "sessions from before the cutoff that were kept, because they are open, in use, or needed by other \
-                sessions: 1; `tarsy-db prune --dry-run --older-than 90d --now ";
+    let kept = "sessions from before the cutoff that were kept, because they are open, in use, locked, or needed by \
+                other sessions: 1; `tarsy-db prune --dry-run --older-than 90d --now ";
     assert!(shown.contains(kept), "{shown}");
     // The command names the server without its password.
     let (login, place) = database.url().rsplit_once('@').expect("the URL names a user");
