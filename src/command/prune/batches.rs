@@ -9,7 +9,9 @@ use super::history::OpenHistory;
 use super::outcome::{FailedSession, RemovalOutcome, Stop};
 use super::removal::Removal;
 use super::retry::{Remedy, is_contention};
-use crate::database::failure::{DatabaseError, Verb};
+use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
+use crate::format::counted;
+use crate::history::orphans::batch::Found;
 use crate::history::places::{self, Place};
 use crate::history::removal::batch::{Batch, Limits};
 use crate::history::removal::batch_error::BatchError;
@@ -36,10 +38,12 @@ struct ParentSearch {
 }
 
 /// Whether orphans were found that could not be removed yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rest {
     None,
     Some,
+    /// Another session has locked so many of them.
+    Locked(u64),
 }
 
 impl Removal<'_> {
@@ -107,7 +111,7 @@ impl Removal<'_> {
             Remedy::LimitSize => sizer.limit(),
             Remedy::TryAgain => self.try_again(error).await?,
             Remedy::Halve => sizer.halve(taken.len()),
-            Remedy::PassOver if self.failing().since.elapsed() < self.limits.retry_for => {
+            Remedy::PassOver if !self.is_retried_enough() => {
                 cursor.after = taken.pop();
                 return Ok(Some(error));
             }
@@ -168,34 +172,42 @@ impl Removal<'_> {
         let mut references: Vec<_> = references.collect();
         while !references.is_empty() {
             let before = self.outcome.batches;
-            let mut with_rest = Vec::new();
+            let (mut with_rest, mut locked) = (Vec::new(), None);
             for reference in references {
-                if self.remove_orphans_of(&reference).await? == Rest::Some {
+                let rest = self.remove_orphans_of(&reference).await?;
+                if let Rest::Locked(rows) = rest {
+                    locked = Some(locked_orphans(&reference, rows));
+                }
+                if rest != Rest::None {
                     with_rest.push(reference);
                 }
             }
             references = with_rest;
             if self.outcome.batches == before {
-                return Ok(());
+                return locked.map_or(Ok(()), |error| Err(Stop::Failed(DatabaseError::from(error).into())));
             }
         }
         Ok(())
     }
 
-    /// Removes the orphans of one reference.
+    /// Removes the orphans of one reference. Those that another session has locked are retried for `--retry-for`.
     async fn remove_orphans_of(&mut self, reference: &Reference) -> Result<Rest, Stop> {
         let (mut sizer, mut rest) = (BatchSizer::default(), Rest::None);
         let mut after = None;
         loop {
             let (mut places, more_after) = self.find_orphans(reference, after).await?;
-            let mut before = None;
             // A stage may be removed after its child stages, and a row that another session had locked.
-            while !places.is_empty() && before != Some(self.outcome.batches) {
-                before = Some(self.outcome.batches);
-                places = self.remove_orphans_at(reference, places, &mut sizer).await?;
-            }
-            if !places.is_empty() {
-                rest = Rest::Some;
+            while !places.is_empty() {
+                let before = self.outcome.batches;
+                let locked = self.remove_orphans_at(reference, &mut places, &mut sizer).await?;
+                if self.outcome.batches > before {
+                    continue;
+                }
+                if locked == 0 || self.is_retried_enough() {
+                    rest = rest.max(if locked == 0 { Rest::Some } else { Rest::Locked(locked) });
+                    break;
+                }
+                self.wait_for_locks(&locked_orphans(reference, locked)).await?;
             }
             if more_after.is_none() {
                 return Ok(rest);
@@ -204,26 +216,26 @@ impl Removal<'_> {
         }
     }
 
-    /// Removes the orphans at these places, from the last to the first: a child stage is written after its parent. Returns
-    /// the places of those that were not removed, in order.
+    /// Removes the orphans at these places, from the last to the first: a child stage is written after its parent. Leaves
+    /// the places of those that were not removed, in order, and returns how many of them another session has locked.
     async fn remove_orphans_at(
         &mut self,
         reference: &Reference,
-        mut places: Vec<Place>,
+        places: &mut Vec<Place>,
         sizer: &mut BatchSizer,
-    ) -> Result<Vec<Place>, Stop> {
-        let (mut rest, mut search) = (Vec::new(), None);
+    ) -> Result<u64, Stop> {
+        let (mut rest, mut locked, mut search) = (Vec::new(), 0, None);
         while !places.is_empty() {
             if search.is_none_or(|search| self.is_outdated(search)) {
                 let began = Instant::now();
-                rest.extend(self.take_parents(reference, &mut places).await?);
+                rest.extend(self.take_parents(reference, places).await?);
                 search = Some(ParentSearch { began, took: began.elapsed() });
                 continue;
             }
-            let (mut taken, mut found) = (0, Vec::new());
+            let (mut taken, mut found) = (0, Found::default());
             let begin = async |history: &OpenHistory, size: u32, limits: Limits, activity| {
                 let OpenHistory { connection, schema, triggers, .. } = history;
-                let last = places::last(&places, size.min(MOST_AT_ONCE) as usize);
+                let last = places::last(places, size.min(MOST_AT_ONCE) as usize);
                 taken = last.len();
                 let archive = history.begin_archive().await?;
                 let batch = Batch::begin(connection, limits, archive, *triggers).await?;
@@ -234,10 +246,12 @@ impl Removal<'_> {
                 continue;
             }
             let taken = places.split_off(places.len() - taken);
-            rest.extend(taken.into_iter().filter(|place| found.binary_search(place).is_err()));
+            rest.extend(taken.into_iter().filter(|place| found.removed.binary_search(place).is_err()));
+            locked += found.locked;
         }
         rest.sort_unstable();
-        Ok(rest)
+        *places = rest;
+        Ok(locked)
     }
 
     /// Whether another session may have given an orphaned stage a child stage since a search.
@@ -245,4 +259,10 @@ impl Removal<'_> {
         let has_changed = self.history.contention.last_commit().is_some_and(|commit| commit > search.began);
         has_changed && search.began.elapsed() > search.took * PARENTS_VALID_FOR
     }
+}
+
+/// The error of orphans that another session has locked.
+fn locked_orphans(reference: &Reference, rows: u64) -> BatchError {
+    let message = format!("another session has locked {} of {}", counted(rows, "orphan"), reference.child);
+    BatchError { action: (Verb::Remove, "orphans").into(), ..DatabaseCause::new(ErrorClass::Busy, message).into() }
 }

@@ -106,8 +106,13 @@ impl Removal<'_> {
     }
 
     /// Since when every attempt has failed.
-    pub(crate) fn failing(&mut self) -> &mut Failing {
+    fn failing(&mut self) -> &mut Failing {
         self.failing.get_or_insert_with(|| Failing { since: Instant::now(), is_reported: false })
+    }
+
+    /// Whether every attempt has failed for `--retry-for`, which begins with the first call.
+    pub(crate) fn is_retried_enough(&mut self) -> bool {
+        self.failing().since.elapsed() >= self.limits.retry_for
     }
 
     /// Reports once that the attempts fail and are repeated.
@@ -118,7 +123,7 @@ impl Removal<'_> {
         }
     }
 
-    /// Waits before the sessions are tried again that other sessions have locked.
+    /// Waits before the rows are tried again that other sessions have locked.
     pub(crate) async fn wait_for_locks(&mut self, error: &BatchError) -> Result<(), Stop> {
         self.report_retry(error);
         self.rest(PAUSES[0]).await

@@ -14,9 +14,19 @@ use crate::schema::model::Schema;
 
 /// The number of orphans in one statement on SQLite.
 const PART: usize = 4096;
+
+/// What a batch found at the places of orphans, also if it failed.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The orphans that it removes, in order.
+    pub(crate) removed: Vec<Place>,
+    /// The number of orphans that another session has locked.
+    pub(crate) locked: u64,
+}
+
 /// Begins to remove the orphans of one reference at these places, with the rows that belong to them, in one transaction.
-/// Rows that another session has locked are skipped, and those that are no orphans any more or that are needed. `found`
-/// receives the others, in order; `None` means that there are none. On SQLite `may_continue` is asked repeatedly.
+/// Rows that another session has locked are skipped, and those that are no orphans any more or that are needed; `None`
+/// means that there are no others. On SQLite `may_continue` is asked repeatedly.
 ///
 /// # Errors
 /// [`BatchError`]; the batch is rolled back. [`gave_way`] if `may_continue` returned false.
@@ -25,19 +35,22 @@ pub(crate) async fn remove_batch(
     schema: &Schema,
     reference: &Reference,
     at: &[Place],
-    found: &mut Vec<Place>,
+    found: &mut Found,
     may_continue: impl Fn() -> bool,
 ) -> Result<Option<Batch>, BatchError> {
     let Reference { child: table, .. } = *reference;
     let Some(key) = primary_key(table) else { return Ok(None) };
     let backend = batch.backend();
     let locked = lock(&batch, table, at).await?;
-    *found = batch.places(&still_orphans(backend, batch.namespace(), schema, reference, &locked)).await?;
-    if found.is_empty() {
+    let orphans = |at: &[Place]| still_orphans(backend, batch.namespace(), schema, reference, at);
+    found.removed = batch.places(&orphans(&locked)).await?;
+    let skipped: Vec<_> = at.iter().copied().filter(|place| locked.binary_search(place).is_err()).collect();
+    found.locked = if skipped.is_empty() { 0 } else { batch.places(&orphans(&skipped)).await?.len() as u64 };
+    if found.removed.is_empty() {
         return Ok(None);
     }
-    let part = if backend == DbBackend::Sqlite { PART } else { found.len() };
-    for part in found.chunks(part) {
+    let part = if backend == DbBackend::Sqlite { PART } else { found.removed.len() };
+    for part in found.removed.chunks(part) {
         let are_in_part = places::are_at(backend, table, part);
         let mut rows = Query::select().column(key).from(batch.namespace().table_ref(table)).to_owned();
         let ids = IdSet::looked_up(backend, rows.and_where(are_in_part.clone()).to_owned());
@@ -51,12 +64,13 @@ pub(crate) async fn remove_batch(
             return Err(gave_way());
         }
     }
-    batch.require_removed(table, found.len())?;
+    batch.require_removed(table, found.removed.len())?;
     Ok(Some(batch))
 }
 
-/// Locks the rows at these places on PostgreSQL, without those that another session has locked. What they are is read
-/// afterwards: a condition of this query would not be judged anew for a row that changes before it is locked.
+/// Locks the rows at these places on PostgreSQL, without those that another session has locked, and returns them in order.
+/// What they are is read afterwards: a condition of this query would not be judged anew for a row that changes before it
+/// is locked.
 async fn lock(batch: &Batch, table: &'static str, at: &[Place]) -> Result<Vec<Place>, DbErr> {
     let backend = batch.backend();
     if backend == DbBackend::Sqlite {
@@ -64,7 +78,10 @@ async fn lock(batch: &Batch, table: &'static str, at: &[Place]) -> Result<Vec<Pl
     }
     let mut query = Query::select().from(batch.namespace().table_ref(table)).to_owned();
     places::select(backend, table, query.and_where(places::are_at(backend, table, at)));
-    batch.lock(query).await?.iter().map(|row| Place::of_row(backend, row)).collect()
+    let locked = batch.lock(query).await?;
+    let mut places: Vec<_> = locked.iter().map(|row| Place::of_row(backend, row)).collect::<Result<_, _>>()?;
+    places.sort_unstable();
+    Ok(places)
 }
 
 /// The query for those rows that are orphans of the reference. An orphaned stage stays as long as rows need it; on SQLite
@@ -108,9 +125,9 @@ mod tests {
         let schema = connection.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema");
         let limits = Limits { lock: Duration::ZERO, statement: None };
         let batch = Batch::begin(connection, limits, None, DeleteTriggers::None).await.expect("a transaction");
-        let mut found = Vec::new();
+        let mut found = Found::default();
         let batch = remove_batch(batch, &schema, &reference_of(child), at, &mut found, || true).await;
-        (batch.expect("a batch"), found)
+        (batch.expect("a batch"), found.removed)
     }
 
     #[tokio::test]

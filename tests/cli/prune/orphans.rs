@@ -288,16 +288,19 @@ fn orphans_that_stay_do_not_take_a_transaction_each() {
 }
 
 #[apply(test)]
-fn an_orphan_that_another_session_has_locked_is_skipped() {
+fn an_orphan_that_another_session_has_locked_is_retried_and_then_an_error() {
     let database = Database::postgresql();
     database.create_schema(Schema::Head);
     insert_lost_communications(&database, 20);
     let writer =
         Held::begin(&database, "UPDATE mcp_communications SET duration_ms = 7 WHERE communication_id = 'lost-7'");
-    let pruned = prune(&database, &["--orphans", "--yes"]).expect(0).json();
+    let pruned = prune(&database, &["--orphans", "--yes", "--retry-for", "1s"]).expect(75).json();
     assert_eq!(pruned["removed"]["rows"]["mcp_communications"], 19);
+    assert_eq!(pruned["error"]["causes"], json!(["another session has locked 1 orphan of mcp_communications"]));
+    let mut run = start_to_prune(&database, &["--orphans", "--older-than", "90d"]);
+    run.says("another session has locked 1 orphan of mcp_communications; retrying for up to 1m");
     writer.close();
-    let pruned = prune(&database, &["--orphans", "--yes"]).expect(0).json();
+    let pruned = run.finish().expect(0).json();
     assert_eq!(
         (&pruned["removed"]["rows"]["mcp_communications"], database.count("mcp_communications")),
         (&1.into(), 0)
