@@ -27,12 +27,12 @@ use crate::history::archive::transaction::SharedTransaction;
 use crate::history::events::{self, EVENTS, EventPolicy};
 use crate::history::orphans::count::{self as orphans, Counted, OrphanCount};
 use crate::history::removal::batch::DeleteTriggers;
-use crate::history::removal::batch_error::{BatchError, Removed};
+use crate::history::removal::batch_error::BatchError;
 use crate::history::removal::contention::{Activity, Contention};
 use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
 use crate::history::removal::triggers;
-use crate::history::retention::plan::{self, RetentionPlan};
+use crate::history::retention::plan::{self, RetentionPlan, RowSets};
 use crate::history::retention::selection::{self, Selection};
 use crate::history::tables::session_tables;
 use crate::schema::model::Schema;
@@ -186,8 +186,8 @@ impl OpenHistory {
     }
 
     /// Counts the rows that were really removed after a commit whose outcome is unknown, on a new connection: at most
-    /// what was committed or may have been, and at most what is missing of the plan. False if the database cannot be
-    /// reached.
+    /// what was committed or may have been, and at most what is missing of the plan. False if that leaves open what was
+    /// removed, or the database cannot be reached.
     pub(crate) async fn confirm(&mut self, outcome: &mut RemovalOutcome) -> bool {
         if !outcome.is_doubtful {
             return true;
@@ -202,10 +202,7 @@ impl OpenHistory {
         let Ok(left) = self.watch.over(self.count_left()).await else { return false };
         let RemovalOutcome { rows, uncommitted, .. } = outcome;
         match self.plan.is_exact() {
-            true => {
-                confirm_rows(&self.plan.rows_by_table(), &left, rows, uncommitted);
-                true
-            }
+            true => confirm_rows(&self.plan.row_sets(), &left, rows, uncommitted),
             false => confirm_sessions(self.plan.sessions, &left, rows, uncommitted),
         }
     }
@@ -227,15 +224,16 @@ impl OpenHistory {
     }
 
     /// The rows of the plan that still exist.
-    pub(crate) async fn count_left(&self) -> Result<Removed, DatabaseError> {
+    pub(crate) async fn count_left(&self) -> Result<RowSets, DatabaseError> {
         let reader = every_row(&self.connection).await?;
-        let mut left = plan::count_remaining(&reader, &self.schema, &self.selection, &self.plan).await?;
+        let of_sessions = plan::count_remaining(&reader, &self.schema, &self.selection, &self.plan).await?;
+        let mut left: RowSets = of_sessions.into_iter().map(|(table, rows)| ((table, None), rows)).collect();
         if let Some(policy) = &self.events {
-            left.insert(EVENTS, events::plan(&reader, &self.schema, policy).await?.rows);
+            left.insert((EVENTS, None), events::plan(&reader, &self.schema, policy).await?.rows);
         }
         if !self.plan.orphans.is_empty() {
             for OrphanCount { reference, rows } in orphans::count(&reader, &self.schema, Counted::Removable).await? {
-                *left.entry(reference.child).or_default() += rows;
+                left.insert((reference.child, Some(reference)), rows);
             }
         }
         Ok(left)

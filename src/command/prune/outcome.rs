@@ -8,7 +8,8 @@ use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::history::removal::batch_error::{Removed, is_upgraded_concurrently};
-use crate::history::tables::SESSIONS;
+use crate::history::retention::plan::RowSets;
+use crate::history::tables::{Reference, SESSIONS};
 use crate::interrupt::Signal;
 
 /// The outcome of a removal.
@@ -104,18 +105,33 @@ fn count_of(rows: &Removed, table: &str) -> u64 {
     rows.get(table).copied().unwrap_or_default()
 }
 
-/// Corrects what was removed by what is missing of each table.
-pub(crate) fn confirm_rows(planned: &Removed, left: &Removed, removed: &mut Removed, uncommitted: &Removed) {
-    for (table, removed) in removed {
-        let missing = count_of(planned, table).saturating_sub(count_of(left, table));
-        *removed = (*removed + count_of(uncommitted, table)).min(missing);
+fn missing_of(planned: u64, left: &RowSets, table: &'static str, reference: Option<Reference>) -> u64 {
+    planned.saturating_sub(left.get(&(table, reference)).copied().unwrap_or_default())
+}
+
+/// Corrects what was removed by what is missing of each table. Sets may have rows in common: what is missing is at least the
+/// largest set, and at most all of them together. False if that leaves open what was removed.
+pub(crate) fn confirm_rows(planned: &RowSets, left: &RowSets, removed: &mut Removed, uncommitted: &Removed) -> bool {
+    let mut is_certain = true;
+    for table in uncommitted.keys() {
+        removed.entry(table).or_default();
     }
+    for (table, removed) in removed {
+        let of_table = planned.iter().filter(|((of, _), _)| of == table);
+        let missing = of_table.map(|((_, reference), rows)| missing_of(*rows, left, table, *reference));
+        let (least, most) = missing.fold((0, 0), |(least, most), rows| (rows.max(least), most + rows));
+        let at_least = (*removed).clamp(least, most);
+        let at_most = (*removed + count_of(uncommitted, table)).min(most);
+        is_certain &= at_least >= at_most;
+        *removed = at_least.min(at_most);
+    }
+    is_certain
 }
 
 /// Corrects what was removed by the missing sessions, because only they were counted exactly: their rows went with them.
 /// False if that leaves open what was removed.
-pub(crate) fn confirm_sessions(planned: u64, left: &Removed, removed: &mut Removed, uncommitted: &Removed) -> bool {
-    let missing = planned.saturating_sub(count_of(left, SESSIONS));
+pub(crate) fn confirm_sessions(planned: u64, left: &RowSets, removed: &mut Removed, uncommitted: &Removed) -> bool {
+    let missing = missing_of(planned, left, SESSIONS, None);
     let (certain, open) = (count_of(removed, SESSIONS), count_of(uncommitted, SESSIONS));
     let is_about_others = open == 0 && !uncommitted.is_empty();
     if missing >= certain + open && !is_about_others {
@@ -159,11 +175,29 @@ mod tests {
     }
 
     #[test]
+    fn an_uncertain_commit_is_confirmed_by_the_rows_that_are_missing_of_which_some_may_be_in_two_sets() {
+        let reference = Reference { child: "chats", column: "session_id", parent: SESSIONS, key: "session_id" };
+        let sets = |rows, orphans| RowSets::from([(("chats", None), rows), (("chats", Some(reference)), orphans)]);
+        let confirm = |left, removed, uncommitted| {
+            let mut rows = Removed::from([("chats", removed)]);
+            let is_certain = confirm_rows(&sets(40, 10), &left, &mut rows, &Removed::from([("chats", uncommitted)]));
+            (is_certain, rows["chats"])
+        };
+        assert_eq!(confirm(sets(0, 10), 30, 10), (true, 40), "it was committed");
+        assert_eq!(confirm(sets(10, 10), 30, 10), (true, 30), "it was rolled back");
+        assert_eq!(confirm(sets(20, 10), 30, 10), (true, 20), "a crash of the server took back a commit");
+        assert_eq!(confirm(sets(0, 0), 50, 0), (true, 50), "none were in both sets");
+        assert_eq!(confirm(sets(0, 0), 40, 0), (true, 40), "the orphans were rows of sessions as well");
+        assert_eq!(confirm(sets(0, 0), 40, 40), (false, 40), "the same batch was committed at the second attempt");
+    }
+
+    #[test]
     fn an_uncertain_commit_of_a_plan_with_estimates_is_confirmed_by_the_sessions_that_are_missing() {
         let confirm = |left, uncommitted: &[(&'static str, u64)]| {
             let mut removed = Removed::from([(SESSIONS, 3), ("chats", 30)]);
             let uncommitted = uncommitted.iter().copied().collect();
-            let is_certain = confirm_sessions(10, &Removed::from([(SESSIONS, left)]), &mut removed, &uncommitted);
+            let is_certain =
+                confirm_sessions(10, &RowSets::from([((SESSIONS, None), left)]), &mut removed, &uncommitted);
             (is_certain, removed[SESSIONS], removed["chats"])
         };
         let open = [(SESSIONS, 2), ("chats", 20)];

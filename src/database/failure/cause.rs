@@ -89,7 +89,7 @@ impl DatabaseCause {
     ///
     /// Without room SQLite has not written the frame that completes a transaction. After a failed sync it may be there.
     #[must_use]
-    pub(super) fn leaves_commit_open(&self) -> bool {
+    pub(crate) fn leaves_commit_open(&self) -> bool {
         let is_answer = self.server.is_some() || self.is_lack_of_room();
         let is_unclear = matches!(self.class, ErrorClass::InputOutput | ErrorClass::Other);
         self.class.is_before_login() || (is_unclear && !is_answer)

@@ -216,7 +216,7 @@ impl Batch {
     /// not be cancelled.
     ///
     /// # Errors
-    /// [`BatchError`]; the batch is rolled back, unless the connection broke: then the outcome is unknown.
+    /// [`BatchError`]; the batch is rolled back, unless the connection or the disk failed: then the outcome is unknown.
     pub(crate) async fn commit(self) -> Result<(Removed, Duration), BatchError> {
         if let Some(archive) = &self.archive {
             archive.lock().await.require_committed().map_err(BatchError::in_archive)?;
@@ -224,8 +224,9 @@ impl Batch {
         match self.transaction.commit().await {
             Ok(()) => Ok((self.removed, self.began.elapsed())),
             Err(error) => {
-                let action = (Verb::Commit, "the removal of old rows").into();
-                Err(BatchError { action, uncommitted: Some(Box::new(self.removed)), ..BatchError::from(error) })
+                let (error, action) = (BatchError::from(error), (Verb::Commit, "the removal of old rows").into());
+                let uncommitted = if error.cause.leaves_commit_open() { self.removed } else { Removed::new() };
+                Err(BatchError { action, uncommitted: Some(Box::new(uncommitted)), ..error })
             }
         }
     }

@@ -27,7 +27,7 @@ pub(crate) enum FailedIn {
 pub(crate) struct BatchError {
     pub action: Action,
     pub place: FailedIn,
-    /// The rows of a COMMIT whose outcome is unknown if the connection broke.
+    /// The rows of a failed COMMIT that may have taken place: none if the database has rolled it back.
     pub uncommitted: Option<Box<Removed>>,
     #[source]
     pub cause: DatabaseCause,

@@ -1,5 +1,6 @@
 //! What a policy would remove, counted beforehand.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use sea_orm::sea_query::Condition;
@@ -19,8 +20,11 @@ use crate::history::entity::{count_rows, keys_of_sessions, select};
 use crate::history::id_set::IdSet;
 use crate::history::orphans::count::OrphanCount;
 use crate::history::removal::batch_error::Removed;
-use crate::history::tables::{SESSIONS, STAGES};
+use crate::history::tables::{Reference, SESSIONS, STAGES};
 use crate::schema::model::Schema;
+
+/// Rows by table in sets that may have rows in common: those of sessions, or the orphans of a reference.
+pub(crate) type RowSets = BTreeMap<(&'static str, Option<Reference>), u64>;
 
 /// What a policy would remove.
 #[derive(Debug, Clone, Serialize)]
@@ -85,6 +89,15 @@ impl RetentionPlan {
             *rows.entry(table).or_default() += count;
         }
         rows
+    }
+
+    /// The rows to remove, by set.
+    #[must_use]
+    pub(crate) fn row_sets(&self) -> RowSets {
+        let tables = self.tables.iter().map(|table| ((table.table, None), table.rows));
+        let orphans =
+            self.orphans.iter().map(|orphans| ((orphans.reference.child, Some(orphans.reference)), orphans.rows));
+        tables.chain(orphans).collect()
     }
 
     /// The sessions to remove as a share of all, from 0 to 1.
@@ -283,7 +296,6 @@ fn tables_of_policy(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tables::Reference;
 
     fn plan(tables: Vec<TableCounts>) -> RetentionPlan {
         let (oldest_us, newest_us) = (None, None);
