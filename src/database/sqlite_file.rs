@@ -2,8 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+
+use crate::format::io_message;
+use crate::fs::free_space::obstacle_to_file;
 
 /// The first bytes of every SQLite file. <https://www.sqlite.org/fileformat.html#the_database_header>
 pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -21,6 +26,35 @@ pub(crate) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 #[must_use]
 pub(crate) fn is_at_rest(path: &Path) -> bool {
     is_in_wal_mode(path) && !wal_of(path).exists() && !beside(path, "-journal").exists()
+}
+
+/// Whether a file does not exist; false if this user may not search its directory.
+#[must_use]
+pub(crate) fn is_missing(path: &Path) -> bool {
+    path.try_exists().map_or_else(|error| error.kind() != ErrorKind::PermissionDenied, |exists| !exists)
+}
+
+/// Why SQLite cannot write what it keeps beside a file that this user may write, if it cannot. Changes nothing.
+///
+/// In WAL mode it needs the `-wal` and the `-shm`, which it creates if they are missing. Otherwise it creates a
+/// `-journal` for each transaction, and removes it.
+#[must_use]
+pub(crate) fn obstacle_beside(path: &Path) -> Option<String> {
+    let is_in_wal_mode = is_in_wal_mode(path);
+    let suffixes: &[_] = if is_in_wal_mode { &["-wal", "-shm"] } else { &["-journal"] };
+    let needed = suffixes.iter().map(|suffix| beside(path, suffix));
+    let (existing, missing): (Vec<_>, Vec<_>) = needed.partition(|file| file.exists());
+    for file in existing {
+        if let Err(error) = rustix::fs::access(&file, Access::READ_OK | Access::WRITE_OK) {
+            return Some(format!("cannot write to {}: {}", file.display(), io_message(&error.into())));
+        }
+    }
+    if is_in_wal_mode && missing.is_empty() {
+        return None;
+    }
+    let shown = suffixes.first()?;
+    let obstacle = obstacle_to_file(beside(path, shown).parent()?)?;
+    Some(format!("{obstacle}, and SQLite needs a `{shown}` there to write"))
 }
 
 /// The lengths of the `-wal` and of its file in bytes, if the `-wal` is the larger one.

@@ -35,6 +35,14 @@ pub(crate) fn obstacle_to_directory(directory: &Path) -> Option<String> {
         .then(|| format!("no directory can be created in {shown}, which shows the state of the system"))
 }
 
+/// Why this user cannot create a file in an existing directory, if that is so.
+#[must_use]
+pub(crate) fn obstacle_to_file(directory: &Path) -> Option<String> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let error = rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).err()?;
+    Some(format!("no file can be created in {}: {}", directory.display(), io_message(&error.into())))
+}
+
 /// Whether files are of the system alone, below /proc or /sys, where the permissions of the superuser do not help.
 #[cfg(target_os = "linux")]
 fn has_no_files(path: &Path) -> bool {

@@ -12,7 +12,7 @@ use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, Rows};
-use crate::database::sqlite_file::larger_wal;
+use crate::database::sqlite_file::{larger_wal, obstacle_beside};
 use crate::database::transaction::Transaction;
 use crate::database::url::{DatabaseUrl, Protection};
 use crate::exit_code::ExitCode;
@@ -153,15 +153,19 @@ fn postgresql_writable(facts: &ServerFacts) -> Finding {
     }
 }
 
-/// Whether SQLite's file can be written. Opening a file for writing changes nothing in it.
+/// Whether SQLite can write to its file and beside it. Opening a file for writing changes nothing in it.
 pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
     const NAME: &str = "writable";
     let Some(path) = path else { return Finding::ok(NAME, "in memory") };
     let opened = regular_file::refuse_special(path).and_then(|()| OpenOptions::new().append(true).open(path));
-    match opened {
-        Ok(_) => Finding::ok(NAME, "the file is writable"),
-        Err(error) => {
-            let detail = format!("the file is not writable: {}", io_message(&error));
+    let obstacle = match opened {
+        Ok(_) => obstacle_beside(path),
+        Err(error) => Some(io_message(&error)),
+    };
+    match obstacle {
+        None => Finding::ok(NAME, "the file is writable"),
+        Some(obstacle) => {
+            let detail = format!("the file is not writable: {obstacle}");
             Finding::failed(NAME, ExitCode::Privilege, detail).because("file_not_writable")
         }
     }

@@ -18,6 +18,7 @@ use crate::cli::wait::Wait;
 use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, PoolLimits};
 use crate::database::failure::{ErrorClass, ResultExt, Verb};
+use crate::database::sqlite_file::is_missing;
 use crate::database::url::{DatabaseUrl, SqliteLocation};
 use crate::database::watchdog::Watch;
 use crate::error::Error;
@@ -92,7 +93,7 @@ async fn open(arguments: &Init, url: &DatabaseUrl, access: Access, pool: PoolLim
 /// Opens a database to read it; a missing file is treated as an empty database.
 async fn open_to_look(arguments: &Init, url: &DatabaseUrl, pool: PoolLimits) -> Result<Connection, Error> {
     match url {
-        DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }) if !path.exists() => {
+        DatabaseUrl::Sqlite(SqliteLocation { path: Some(path), .. }) if is_missing(path) => {
             let memory = DatabaseUrl::Sqlite(SqliteLocation::memory());
             open(arguments, &memory, Access::Read, pool).await
         }
@@ -134,9 +135,37 @@ async fn look(arguments: &Init, settings: &Settings, target: Revision, watch: &W
     Ok(Work { plan, created_database: false, grants, filling: Some(filling), sql })
 }
 
-/// Upgrades the database to the target. A read-only file is no error if it is already at the target.
+/// The plan for an existing SQLite file that is already at the target. To open it for writing would leave files beside
+/// it that the backend's user cannot write, and fail if this user may only read.
+async fn plan_of_file_at_target(
+    arguments: &Init,
+    url: &DatabaseUrl,
+    target: Revision,
+    pool: PoolLimits,
+) -> Result<Option<UpgradePlan>, Error> {
+    if url.sqlite_path().is_none_or(|path| !path.exists()) {
+        return Ok(None);
+    }
+    let connection = match open_to_look(arguments, url, pool).await {
+        Err(Error::Schema(error)) if error.is_busy() => return Err(error.into()),
+        // To open it for writing shows what is wrong, or succeeds: only a writer can roll back a `-journal`.
+        Err(_) => return Ok(None),
+        Ok(connection) => connection,
+    };
+    let plan = assess(&connection, target).await.ok().filter(UpgradePlan::is_done);
+    if plan.is_some() {
+        warn(&connection, url, None).await?;
+    }
+    connection.close().await.ok();
+    Ok(plan)
+}
+
+/// Upgrades the database to the target.
 async fn reach(arguments: &Init, settings: &Settings, target: Revision, watch: &Watch<'_>) -> Result<Work, Error> {
     let (url, pool) = (&settings.database.value, settings.pool.limits().for_up_to(1));
+    if let Some(plan) = plan_of_file_at_target(arguments, url, target, pool).await? {
+        return Ok(Work { plan, created_database: false, grants: Vec::new(), filling: None, sql: None });
+    }
     let mut created_database = false;
     let mut opened = open(arguments, url, Access::Create, pool).await;
     if let (Err(error), DatabaseUrl::Postgresql(address)) = (&opened, url)
@@ -145,14 +174,7 @@ async fn reach(arguments: &Init, settings: &Settings, target: Revision, watch: &
         created_database = create_database::create(arguments, address, pool, watch).await?;
         opened = open(arguments, url, Access::Create, pool).await;
     }
-    let mut connection = match opened {
-        Err(Error::Connect(error)) if error.cause.class == ErrorClass::FilePermission => {
-            let looked = async { Ok::<_, Error>(assess(&open_to_look(arguments, url, pool).await?, target).await?) };
-            let plan = looked.await.ok().filter(UpgradePlan::is_done).ok_or(Error::Connect(error))?;
-            return Ok(Work { plan, created_database, grants: Vec::new(), filling: None, sql: None });
-        }
-        connection => connection?,
-    };
+    let mut connection = opened?;
     watch.attach(&mut connection);
     let on_commit = || watch.commit_begins();
     let app_role = arguments.app_role.as_deref();

@@ -28,7 +28,7 @@ use crate::database::url::{self, DatabaseUrl};
 use crate::database::writable;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
-use crate::format::{self, counted, io_message};
+use crate::format::{self, counted};
 use crate::fs::{free_space, regular_file};
 use crate::output::{Block, Report};
 use crate::schema::row_policy;
@@ -280,10 +280,10 @@ fn require_directory(path: &Path) -> Result<(), DatabaseCause> {
         }
         Err(error) => return Err(DatabaseCause::of_io(&error)),
     }
-    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|error| {
-        let message = format!("no file can be created in {shown}: {}", io_message(&error.into()));
-        DatabaseCause::new(ErrorClass::FilePermission, message)
-    })
+    match free_space::obstacle_to_file(directory) {
+        Some(obstacle) => Err(DatabaseCause::new(ErrorClass::FilePermission, obstacle)),
+        None => Ok(()),
+    }
 }
 
 /// Looks whether the condition holds.

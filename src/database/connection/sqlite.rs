@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::limits::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
-use crate::database::sqlite_file::{beside, is_at_rest, wal_of};
+use crate::database::sqlite_file::{beside, is_at_rest, is_missing, obstacle_beside, wal_of};
 use crate::database::url::SqliteLocation;
 use crate::fs::{free_space, regular_file};
 
@@ -48,7 +48,7 @@ pub(crate) async fn open_sqlite(
         None => options.in_memory(true),
         Some(path) => {
             match access {
-                Access::Create if !path.exists() => create_parent(path)?,
+                Access::Create if is_missing(path) => create_parent(path)?,
                 Access::Read | Access::Write | Access::Create => require_file(path, access)?,
             }
             options
@@ -70,6 +70,13 @@ pub(crate) async fn open_sqlite(
             ErrorClass::CannotOpen,
             "SQLite reads a file with a `-wal` only in a writable directory: copy both files to one",
         )),
+        // SQLite itself gives no reason.
+        (ErrorClass::CannotOpen, _) if access == Access::Create => {
+            let directory = location.path.as_deref().and_then(Path::parent);
+            Err(directory
+                .and_then(free_space::obstacle_to_file)
+                .map_or(cause, |obstacle| DatabaseCause::new(ErrorClass::CannotOpen, obstacle)))
+        }
         _ => Err(cause),
     }
 }
@@ -127,12 +134,16 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
     let shown = path.display();
     // If SQLite may not write to the file, it silently opens it for reading.
     let opened = regular_file::refuse_special(path)
-        .and_then(|()| std::fs::OpenOptions::new().read(true).append(access == Access::Write).open(path));
+        .and_then(|()| std::fs::OpenOptions::new().read(true).append(access != Access::Read).open(path));
     match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => {
             Err(DatabaseCause::new(ErrorClass::CannotOpen, format!("{shown} is a directory, not a file")))
         }
-        Ok(_) => Ok(()),
+        Ok(_) if access == Access::Read => Ok(()),
+        Ok(_) => match obstacle_beside(path) {
+            Some(obstacle) => Err(DatabaseCause::new(ErrorClass::FilePermission, obstacle)),
+            None => Ok(()),
+        },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(DatabaseCause::new(ErrorClass::NoSuchFile, free_space::nothing_at(path)))
         }

@@ -3,6 +3,7 @@
 mod aborts;
 mod answers;
 mod bridge;
+mod file_permissions;
 mod group_owner;
 mod hosts;
 mod login;

@@ -25,6 +25,7 @@ pub(crate) mod info;
 pub(crate) mod json_schema;
 pub(crate) mod migration;
 pub(crate) mod obstacle;
+pub(crate) mod other_user;
 pub(crate) mod page;
 pub(crate) mod patroni;
 pub(crate) mod pgbouncer;
