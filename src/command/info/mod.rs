@@ -30,6 +30,7 @@ use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
+use crate::exit_code::ExitCode;
 use crate::history::retention::policy::ActiveSessions;
 use crate::history::retention::selection::Precision;
 use crate::history::space::{self, Space};
@@ -55,7 +56,8 @@ pub(crate) async fn run(
     let limit = (precision == Precision::Estimated).then_some(QUERY_LIMIT);
     let reader =
         BoundedReader::new(&connection, limit).await.context((Verb::Set, "the parameters of the connection"))?;
-    let mut parts = Sections { reader, skipped: Vec::new(), unreadable: Vec::new() };
+    let (skipped, unreadable) = (Vec::new(), Vec::new());
+    let mut parts = Sections { reader, skipped, unreadable, failure: None, is_locked: false };
     let begin = (Verb::Begin, "the read transaction");
     let (state, found, server) = parts.reader.read(Rows::Visible, look_first).await.context(begin)??;
     let tables = match url {
@@ -69,9 +71,10 @@ pub(crate) async fn run(
         false => None,
     };
     let tables_of_tarsy: Vec<_> = tables_of_tarsy().collect();
-    let policies = async |reading: &Transaction| row_policy::active(reading, &tables_of_tarsy).await;
-    let policies = parts.reader.read(Rows::Visible, policies).await.flatten();
-    let row_policies = policies.context((Verb::Read, "the row policies"))?;
+    let policies = async |reading: &Transaction| {
+        Ok(row_policy::active(reading, &tables_of_tarsy).await.context((Verb::Read, "the row policies"))?)
+    };
+    let row_policies = parts.read("the row policies", policies).await?.unwrap_or_default();
     let retention_error = retention.policy(ActiveSessions::Keep, now).err();
     let retention_error = retention_error.map(|error| format!("{error}: {}", error.hint().unwrap_or_default()));
     let settings = shown(settings, &retention);
@@ -98,7 +101,9 @@ pub(crate) async fn run(
         settings: settings.iter().map(as_data).collect(),
     };
     let blocks = blocks::blocks(&summary, settings);
-    Ok(Report::new(&summary, blocks))
+    let error = parts.failure.map(Error::Read);
+    let exit_code = error.as_ref().map_or(ExitCode::Done, Diagnostic::exit_code);
+    Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
 }
 
 /// What the other parts depend on.

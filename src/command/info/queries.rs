@@ -9,7 +9,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, DbErr, QueryFilter, Query
 use super::summary::{RowCount, StatusCount, TableInfo, Week};
 use crate::database::connection::{row, rows};
 use crate::database::namespace::{is_tarsys, tables_of_tarsy};
-use crate::database::quote::quoted;
+use crate::database::quote::{literal, quoted};
 use crate::database::transaction::Transaction;
 use crate::history::entity::alert_sessions::{Column, Entity};
 use crate::history::entity::{count_rows, select, shown};
@@ -77,9 +77,20 @@ pub(crate) enum Owner {
     Others,
 }
 
-/// The sizes of PostgreSQL's tables that the role names without a schema, with its estimates of their rows. To measure a
-/// table waits for a session that has locked it exclusively; of other applications' tables such ones are not measured.
-pub(crate) async fn postgresql_sizes(connection: &Transaction, owner: Owner) -> Result<Vec<TableInfo>, DbErr> {
+/// What happens to a table that another session has locked exclusively: to measure it waits for that session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LockedTables {
+    Measured,
+    /// Listed without sizes.
+    NotMeasured,
+}
+
+/// The sizes of PostgreSQL's tables that the role names without a schema, with its estimates of their rows.
+pub(crate) async fn postgresql_sizes(
+    connection: &Transaction,
+    owner: Owner,
+    locked: LockedTables,
+) -> Result<Vec<TableInfo>, DbErr> {
     let sql = "SELECT c.relname::text AS name, c.nspname::text AS schema, t.reltuples::bigint AS estimate,
                       CASE WHEN m.is_free THEN pg_relation_size(c.oid) END AS table_bytes,
                       CASE WHEN m.is_free THEN pg_indexes_size(c.oid) END AS index_bytes,
@@ -87,13 +98,20 @@ pub(crate) async fn postgresql_sizes(connection: &Transaction, owner: Owner) -> 
                           AS toast_bytes
                FROM visible c JOIN pg_class t ON t.oid = c.oid
                CROSS JOIN LATERAL (
-                   SELECT $3 OR NOT EXISTS (SELECT FROM pg_locks l
-                                            WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock'
+                   SELECT $4 OR NOT EXISTS (SELECT FROM pg_locks l
+                                            WHERE (l.relation = c.oid OR l.relation = t.reltoastrelid
+                                                   OR l.relation IN (SELECT i.indexrelid FROM pg_index i
+                                                                     WHERE i.indrelid = c.oid))
+                                              AND l.mode = 'AccessExclusiveLock'
                                               AND l.database = (SELECT d.oid FROM pg_database d
                                                                 WHERE d.datname = current_database())) AS is_free
                    OFFSET 0) m
                WHERE c.relkind = 'r' AND (c.relname = ANY ($2)) = $3 ORDER BY c.relname";
-    let values = [visible::texts(&tables_of_tarsy().collect::<Vec<_>>()), (owner == Owner::Tarsy).into()];
+    let values = [
+        visible::texts(&tables_of_tarsy().collect::<Vec<_>>()),
+        (owner == Owner::Tarsy).into(),
+        (locked == LockedTables::Measured).into(),
+    ];
     let rows = visible::rows(connection, sql, values).await?;
     let tables = rows.iter().map(|row| {
         let size = |name| row.try_get::<Option<i64>>("", name).map(|bytes| bytes.map(i64::unsigned_abs));
@@ -110,11 +128,20 @@ pub(crate) async fn postgresql_sizes(connection: &Transaction, owner: Owner) -> 
     tables.collect()
 }
 
-/// The size in bytes of each table, and of all its indexes.
-pub(crate) async fn sqlite_sizes(connection: &Transaction) -> Result<BTreeMap<(String, bool), u64>, DbErr> {
-    let sql = "SELECT m.tbl_name AS name, m.type = 'index' AS is_index, sum(s.pgsize) AS bytes
-               FROM dbstat s JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1, 2";
-    let rows = rows(connection, sql).await?;
+/// The size in bytes of each table, and of all its indexes. The order of the join makes SQLite read no other table's.
+pub(crate) async fn sqlite_sizes(
+    connection: &Transaction,
+    owner: Owner,
+) -> Result<BTreeMap<(String, bool), u64>, DbErr> {
+    let tables: Vec<_> = tables_of_tarsy().map(literal).collect();
+    let is_of_owner = if owner == Owner::Tarsy { "IN" } else { "NOT IN" };
+    let sql = format!(
+        "SELECT m.tbl_name AS name, m.type = 'index' AS is_index, sum(s.pgsize) AS bytes
+         FROM sqlite_master m CROSS JOIN dbstat s ON s.name = m.name AND s.aggregate = TRUE
+         WHERE m.tbl_name {is_of_owner} ({}) GROUP BY 1, 2",
+        tables.join(", ")
+    );
+    let rows = rows(connection, &sql).await?;
     let sizes = rows.iter().map(|row| {
         let key = (row.try_get("", "name")?, row.try_get::<i32>("", "is_index")? != 0);
         Ok((key, row.try_get::<i64>("", "bytes")?.unsigned_abs()))

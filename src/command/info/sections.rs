@@ -1,12 +1,13 @@
-//! Reads the parts of the report, each in its own transaction, and records those that were cancelled.
+//! Reads the parts of the report, each in its own transaction, and records those that were cancelled or cannot be read.
 
 use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::queries::{self, Owner};
+use super::queries::{self, LockedTables, Owner};
 use super::summary::{RowCount, SessionSummary, TableInfo, Unreadable};
 use crate::cli::info::Info;
 use crate::command::retention::Retention;
-use crate::database::failure::{Action, ErrorClass, ResultExt, Verb};
+use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::namespace::is_tarsys;
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::transaction::Transaction;
@@ -21,6 +22,15 @@ use crate::schema::model::Schema;
 const SMALL_FILE: u64 = 1 << 30;
 
 const MEASURE: (Verb, &str) = (Verb::Measure, "the tables");
+const OWN_SIZES: &str = "the sizes of the tables";
+const OTHER_SIZES: &str = "the sizes of the other tables";
+
+/// Once a lock has outlasted the usual limit.
+const SHORT_LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '100ms'";
+
+fn owner_of(table: &str) -> Owner {
+    if is_tarsys(table) { Owner::Tarsy } else { Owner::Others }
+}
 
 impl Precision {
     /// Exact figures have no time limit; of others slow queries are cancelled.
@@ -43,42 +53,54 @@ pub(crate) struct Sections<'c> {
     pub(crate) reader: BoundedReader<'c>,
     pub(crate) skipped: Vec<String>,
     pub(crate) unreadable: Vec<Unreadable>,
+    /// The first failure to read something of TARSy's.
+    pub(crate) failure: Option<DatabaseError>,
+    /// Whether a lock has outlasted the time limit: the other parts do not wait as long for it again.
+    pub(crate) is_locked: bool,
 }
 
 impl Sections<'_> {
-    /// Reads one part in its own transaction. `None` if a query took too long.
+    /// Reads one part of TARSy's in its own transaction. `None` if a query took too long, or failed.
     pub(crate) async fn read<T>(
         &mut self,
         part: impl Into<String>,
         read: impl AsyncFnOnce(&Transaction) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        let part = part.into();
-        let result = self.reader.read(Rows::Visible, read).await.context((Verb::Read, part.clone()))?;
-        match result {
-            Err(Error::Database(error))
-                if self.reader.limit().is_some() && error.cause.class == ErrorClass::TimedOut =>
-            {
-                self.skipped.push(part);
-                Ok(None)
-            }
-            result => result.map(Some),
-        }
+        self.read_of(Owner::Tarsy, part.into(), read).await
     }
 
-    /// Reads one part that concerns other applications: the role may not see it, or another session may have locked it.
-    async fn read_others<T>(
+    /// What cannot be read of other applications is named, and is no failure.
+    async fn read_of<T>(
         &mut self,
+        owner: Owner,
         part: String,
         read: impl AsyncFnOnce(&Transaction) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        match self.read(part.clone(), read).await {
-            Err(Error::Database(error))
-                if matches!(error.cause.class, ErrorClass::Privilege | ErrorClass::Busy | ErrorClass::RowPolicy) =>
-            {
-                self.unreadable.push(Unreadable { part, reason: error.cause.to_string() });
-                Ok(None)
+        let waits = !self.is_locked || self.reader.connection().backend() != DbBackend::Postgres;
+        let reading = async |reading: &Transaction| {
+            if !waits {
+                let set = reading.execute_unprepared(SHORT_LOCK_TIMEOUT).await;
+                set.context((Verb::Set, "the parameters of the connection"))?;
             }
-            result => result,
+            read(reading).await
+        };
+        let error = match self.reader.read(Rows::Visible, reading).await.context((Verb::Read, part.clone()))? {
+            Err(Error::Database(error)) => error,
+            result => return result.map(Some),
+        };
+        self.is_locked |= error.cause.class == ErrorClass::Busy;
+        match error.cause.class {
+            ErrorClass::TimedOut if self.reader.limit().is_some() => self.skipped.push(part),
+            class if class.is_before_login() => return Err(error.into()),
+            _ => self.leave_out(owner, part, error),
+        }
+        Ok(None)
+    }
+
+    fn leave_out(&mut self, owner: Owner, part: String, error: DatabaseError) {
+        self.unreadable.push(Unreadable { part, reason: error.cause.to_string() });
+        if owner == Owner::Tarsy {
+            self.failure.get_or_insert(error);
         }
     }
 
@@ -86,25 +108,32 @@ impl Sections<'_> {
         let part = format!("the rows of {}", table.table);
         let action = Action::from((Verb::Count, part.clone()));
         let count = async |reading: &Transaction| Ok(queries::count(reading, table).await.context(action)?);
-        let counted = match is_tarsys(&table.table) {
-            true => self.read(part, count).await?,
-            false => self.read_others(part, count).await?,
-        };
+        let counted = self.read_of(owner_of(&table.table), part, count).await?;
         Ok(counted.flatten().map_or(RowCount::Unknown, RowCount::Exact))
     }
 
     pub(crate) async fn postgresql_tables(&mut self, precision: Precision) -> Result<Vec<TableInfo>, Error> {
-        let sizes = async |reading: &Transaction, owner| {
-            Ok::<_, Error>(queries::postgresql_sizes(reading, owner).await.context(MEASURE)?)
+        let sizes = async |reading: &Transaction, owner, locked| {
+            Ok::<_, Error>(queries::postgresql_sizes(reading, owner, locked).await.context(MEASURE)?)
         };
-        let of_tarsy = self.read("the sizes of the tables", async |reading| sizes(reading, Owner::Tarsy).await).await?;
-        let part = "the sizes of the other tables".to_owned();
-        let others = self.read_others(part, async |reading| sizes(reading, Owner::Others).await).await?;
+        let all = async |reading: &Transaction| match sizes(reading, Owner::Tarsy, LockedTables::Measured).await {
+            Err(Error::Database(error)) if error.cause.class == ErrorClass::Busy => Ok(None),
+            measured => measured.map(Some),
+        };
+        let mut of_tarsy = self.read(OWN_SIZES, all).await?.flatten();
+        if of_tarsy.is_none() {
+            self.is_locked = true;
+            let free = async |reading: &Transaction| sizes(reading, Owner::Tarsy, LockedTables::NotMeasured).await;
+            of_tarsy = self.read(OWN_SIZES, free).await?;
+        }
+        let others = async |reading: &Transaction| sizes(reading, Owner::Others, LockedTables::NotMeasured).await;
+        let others = self.read_of(Owner::Others, OTHER_SIZES.to_owned(), others).await?;
         let mut tables: Vec<_> = of_tarsy.into_iter().chain(others).flatten().collect();
         for table in &mut tables {
             if table.table_bytes.is_none() {
-                let reason = "another session has locked it".to_owned();
-                self.unreadable.push(Unreadable { part: table.table.clone(), reason });
+                let cause = DatabaseCause::new(ErrorClass::Busy, "another session has locked it");
+                let action = (Verb::Measure, table.table.clone()).into();
+                self.leave_out(owner_of(&table.table), table.table.clone(), DatabaseError { action, cause });
                 continue;
             }
             if precision.counts(table.rows) {
@@ -121,13 +150,18 @@ impl Sections<'_> {
         precision: Precision,
         file_bytes: u64,
     ) -> Result<Vec<TableInfo>, Error> {
-        let mut sizes = None;
+        let [mut of_tarsy, mut of_others] = [None, None];
         if precision.measures(file_bytes) {
-            let measure = async |reading: &Transaction| Ok(queries::sqlite_sizes(reading).await.context(MEASURE)?);
-            sizes = self.read("the sizes of the tables", measure).await?;
+            let sizes = async |reading: &Transaction, owner| {
+                Ok::<_, Error>(queries::sqlite_sizes(reading, owner).await.context(MEASURE)?)
+            };
+            of_tarsy = self.read(OWN_SIZES, async |reading| sizes(reading, Owner::Tarsy).await).await?;
+            let others = async |reading: &Transaction| sizes(reading, Owner::Others).await;
+            of_others = self.read_of(Owner::Others, OTHER_SIZES.to_owned(), others).await?;
         }
         let mut tables = Vec::new();
         for table in found.tables.keys() {
+            let sizes = if is_tarsys(table) { &of_tarsy } else { &of_others };
             let size = |is_index| Some(sizes.as_ref()?.get(&(table.clone(), is_index)).copied().unwrap_or_default());
             let mut table = TableInfo {
                 table: table.clone(),

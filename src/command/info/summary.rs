@@ -38,12 +38,12 @@ pub(crate) struct InfoSummary {
     pub(crate) row_policies: Vec<RowPolicies>,
     /// The parts that were cancelled because they took too long.
     pub(crate) skipped: Vec<String>,
-    /// What cannot be read of other applications' tables.
+    /// The parts that cannot be read.
     pub(crate) unreadable: Vec<Unreadable>,
     pub(crate) settings: BTreeMap<&'static str, SettingSummary>,
 }
 
-/// A part that the role may not read, or that another session has locked.
+/// A part that cannot be read, such as one that the role may not read or that another session has locked.
 #[derive(Serialize)]
 pub(crate) struct Unreadable {
     pub(crate) part: String,
@@ -107,7 +107,7 @@ pub(crate) struct SessionSummary {
     pub(crate) retention_days: u32,
     pub(crate) retention: Retention,
     /// What `prune` would remove; if no retention is set, with the longer of TARSy's defaults. Absent if the retention is
-    /// not valid, or counting took too long.
+    /// not valid, or counting failed or took too long.
     pub(crate) would_remove: Option<RetentionPlan>,
 }
 

@@ -269,6 +269,80 @@ fn the_server_and_the_role_are_named_but_no_password() {
     }
 }
 
+/// What a report cannot read, joined.
+fn unreadable(report: &Value) -> String {
+    let parts = report["unreadable"].as_array().expect("a list of parts");
+    let parts = parts.iter().map(|part| format!("{}: {}", part["part"], part["reason"]));
+    parts.collect::<Vec<_>>().join("; ").replace('"', "")
+}
+
+#[apply(test)]
+fn everything_else_is_shown_where_the_role_may_not_read_one_table_or_column() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "s", "completed", Some(MONDAY_US));
+    let role = Role::new(&database);
+    let statements = [
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO role; REVOKE SELECT ON llm_interactions FROM role",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO role; REVOKE SELECT ON alert_sessions FROM role;
+         GRANT SELECT (session_id, started_at_us, completed_at_us) ON alert_sessions TO role",
+    ];
+    let names = ["llm_interactions", "alert_sessions"];
+    for (statements, name) in statements.iter().zip(names) {
+        database.execute(&statements.replace("role", &role.name));
+        for arguments in [&["info"][..], &["info", "--exact"]] {
+            let refused =
+                Running::start_at(&role.url(), database.directory(), &[arguments, &["--output", "json"]].concat());
+            let refused = refused.finish().expect(77);
+            let report = refused.json();
+            assert_eq!(report["revision"], "ae85467a75d2");
+            assert_eq!(table(&report, "stage_executions")["table"], "stage_executions");
+            assert_eq!(report["sessions"]["oldest_us"], MONDAY_US);
+            let reason = format!("permission denied for table {name}");
+            assert!(unreadable(&report).contains(&reason), "{report:#}");
+            refused.fails_with(&[&reason, "grant the role what it lacks"]);
+        }
+    }
+}
+
+#[apply(test)]
+fn everything_else_is_shown_while_another_session_has_locked_a_table_or_an_index() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "s", "completed", Some(MONDAY_US));
+    let locks = ["LOCK TABLE llm_interactions", "REINDEX TABLE llm_interactions"];
+    each(locks, |lock| {
+        let held = Held::begin(&database, lock);
+        let busy = Outcome::of(tarsy_db(&database).args(["info", "--output", "json"])).expect(75);
+        held.close();
+        let report = busy.json();
+        assert_eq!(table(&report, "llm_interactions")["table_bytes"], Value::Null);
+        assert!(table(&report, "alert_sessions")["table_bytes"].is_u64(), "{report:#}");
+        assert_eq!(report["sessions"]["by_status"], json!([{ "status": "completed", "sessions": 1 }]));
+        assert!(unreadable(&report).contains("llm_interactions: another session has locked it"), "{report:#}");
+        busy.fails_with(&["cannot measure llm_interactions"]);
+    });
+}
+
+#[apply(test)]
+fn a_damaged_table_of_another_application_is_named() {
+    let database = Database::sqlite();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "s", "completed", Some(MONDAY_US));
+    database.execute("CREATE TABLE dashboards (id INTEGER, text TEXT); INSERT INTO dashboards VALUES (1, 'one')");
+    let page = database.number("SELECT rootpage FROM sqlite_schema WHERE name = 'dashboards'");
+    let mut bytes = std::fs::read(database.file()).expect("a file");
+    let start = usize::try_from(page - 1).expect("a page") * 4096;
+    bytes[start..start + 100].fill(0xff);
+    std::fs::write(database.file(), bytes).expect("it can be written");
+    for arguments in [&[][..], &["--exact"]] {
+        let report = info(&database, arguments);
+        assert_eq!(table(&report, "alert_sessions")["rows"], 1);
+        assert!(table(&report, "alert_sessions")["table_bytes"].is_u64(), "{report:#}");
+        assert!(unreadable(&report).contains("the rows of dashboards: database disk image is malformed"), "{report:#}");
+    }
+}
+
 #[apply(test)]
 fn a_role_that_may_not_select_is_77() {
     let database = Database::postgresql();
