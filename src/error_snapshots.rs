@@ -168,15 +168,20 @@ fn every_error_of_the_settings() {
         Value => [SettingsError::Value {
             name: "history.retention_days",
             source_name: text("HISTORY_RETENTION_DAYS"),
-            value: text("-1"),
+            value: text("-1").into(),
             expected: "a number from 1 to 4294967295",
+        }, SettingsError::Value {
+            name: "DATABASE_HOST",
+            source_name: text("DATABASE_HOST"),
+            value: text("tarsy:a secret@db").into(),
+            expected: "a host",
         }],
         DirectFile => [SettingsError::DirectFile { source_name: text("DIRECT_DATABASE_URL") }],
         NotUtf8 => [SettingsError::NotUtf8 { name: text("DATABASE_URL") }],
         Revision => [SettingsError::Revision {
             name: "TARSY_DB_SCHEMA",
             source_name: text("/etc/tarsy-db.toml"),
-            value: text("haed"),
+            value: text("haed").into(),
             problem: text("expected `head`, `baseline` or a revision; the nearest is `head`"),
         }],
         NotAValue => [SettingsError::NotAValue {
@@ -186,8 +191,6 @@ fn every_error_of_the_settings() {
         }],
         Both => [SettingsError::Both { name: "DATABASE_URL", file_name: text("DATABASE_URL_FILE") }],
         Read => [SettingsError::Read { what: text("the settings file x.toml"), source: io(ErrorKind::NotFound) }],
-        NotAPath => [SettingsError::NotAPath { name: text("TARSY_DB_CONFIG") }],
-        NotAHost => [SettingsError::NotAHost { name: text("DATABASE_HOST") }],
         Empty => [SettingsError::Empty { name: text("DATABASE_URL_FILE"), path: text("/run/secrets/url") }],
         Toml => [SettingsError::Toml { path: text("tarsy-db.toml"), line: 3, message: text("invalid key") }],
         UnknownKey => [SettingsError::UnknownKey {
@@ -234,6 +237,7 @@ fn every_error_of_the_url() {
         UnescapedPassword => [url(UrlError::UnescapedPassword)],
         SqliteHost => [url(UrlError::SqliteHost)],
         Port => [url(UrlError::Port)],
+        Host => [url(UrlError::Host)],
         HostsWithOnePort => [url(UrlError::HostsWithOnePort)],
         HostLists => [url(UrlError::HostLists)],
         UnknownParameter => [url(unknown)],

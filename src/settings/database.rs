@@ -1,10 +1,11 @@
 //! The database of the settings: by a URL, or by the parts of an address, and without its pooler by a direct URL.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use super::environment::lookup;
 use super::error::SettingsError;
-use super::key::{HOST, NAME, PASSWORD, PORT, URL, USER};
+use super::key::{HOST, Key, NAME, PASSWORD, PORT, URL, USER};
 use super::layers::{FoundSecret, Layer, Layers};
 use super::setting::{Setting, SettingSource, is_given};
 use crate::database::url::{self, Backend, DatabaseUrl, PostgresqlAddress, Secret, SecretFile, SqliteLocation};
@@ -100,21 +101,38 @@ fn renewed_from(file: Option<SecretFile>, mut database: Setting<DatabaseUrl>) ->
 }
 
 fn parts_with(layers: &Layers<'_>, password: Setting<String>) -> Result<Parts, SettingsError> {
-    let text = |key, default: &str| {
-        let given = layers.text(key)?.filter(is_given);
-        Ok::<_, SettingsError>(given.unwrap_or_else(|| Setting::default(default.to_owned())))
+    let text = |key: Key, default: &str, is_sound: fn(&str) -> bool, expected| {
+        let given = layers.text(key)?.filter(is_given).unwrap_or_else(|| Setting::default(default.to_owned()));
+        let Setting { value, source } = given;
+        match is_sound(&value) {
+            true => Ok(Setting { value, source }),
+            false => Err(SettingsError::Value {
+                name: key.environment,
+                source_name: source.to_string(),
+                value: value.into(),
+                expected,
+            }),
+        }
     };
-    let host = text(HOST, "localhost")?;
-    if url::is_url(&host.value) {
-        return Err(SettingsError::NotAHost { name: host.source.to_string() });
-    }
+    let is_name = |text: &str| !url::is_url(text);
+    let port: Setting<NonZeroU16> = layers.parsed(PORT, DEFAULT_PORT, "a port from 1 to 65535")?;
     Ok(Parts {
-        host,
-        port: layers.parsed(PORT, 5432, "a port from 1 to 65535")?,
-        user: text(USER, "tarsy")?,
+        host: text(HOST, "localhost", are_hosts, HOSTS)?,
+        port: Setting { value: port.value.get(), source: port.source },
+        user: text(USER, "tarsy", is_name, "the name of a role")?,
         password: Setting { value: Secret::new(password.value), source: password.source },
-        name: text(NAME, "tarsy")?,
+        name: text(NAME, "tarsy", is_name, "the name of a database")?,
     })
+}
+
+const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(5432).expect("it is not zero");
+/// What [`are_hosts`] accepts.
+const HOSTS: &str = "a host, or several separated by commas without addresses of IPv6; a port belongs in `DATABASE_PORT`, \
+                     and a login in `DATABASE_USER` and `DATABASE_PASSWORD`";
+
+/// Whether the backend, which writes hosts and port into a URL, connects to all of these.
+fn are_hosts(text: &str) -> bool {
+    url::hosts(text).is_some_and(|hosts| hosts.len() == 1 || !text.contains([':', '[']))
 }
 
 fn parsed_url(url: Setting<String>) -> Result<Setting<DatabaseUrl>, SettingsError> {

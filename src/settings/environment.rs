@@ -21,9 +21,14 @@ pub(crate) fn lookup(environment: &Environment, name: &str) -> Result<Option<Set
 }
 
 /// Reads a variable that names a file. An empty one counts as not set.
-pub(crate) fn path_from(environment: &Environment, name: &str) -> Result<Option<PathBuf>, SettingsError> {
+pub(crate) fn path_from(environment: &Environment, name: &'static str) -> Result<Option<PathBuf>, SettingsError> {
     match lookup(environment, name)?.filter(is_given) {
-        Some(named) if url::is_url(&named.value) => Err(SettingsError::NotAPath { name: name.to_owned() }),
+        Some(Setting { value, source }) if url::is_url(&value) => Err(SettingsError::Value {
+            name,
+            source_name: source.to_string(),
+            value: value.into(),
+            expected: "the path of a file",
+        }),
         named => Ok(named.map(|named| PathBuf::from(named.value))),
     }
 }

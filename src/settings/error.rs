@@ -1,30 +1,54 @@
 //! The errors of the settings.
 
-use crate::database::url::UrlError;
+use std::fmt;
+
+use crate::database::url::{UrlError, is_url};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+
+/// A value as it was given, unless it may hold a password: then it is not kept.
+#[derive(Debug, Clone)]
+pub struct ShownValue(Option<String>);
+
+impl From<String> for ShownValue {
+    fn from(value: String) -> Self {
+        Self((!is_url(&value) || is_kubernetes_port(&value)).then_some(value))
+    }
+}
+
+impl fmt::Display for ShownValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => write!(f, "`{value}`"),
+            None => f.write_str("a URL or a login, which is not shown"),
+        }
+    }
+}
+
+/// `tcp://10.0.0.1:5432`, the variable of a service.
+fn is_kubernetes_port(value: &str) -> bool {
+    value.starts_with("tcp://") && !value.contains('@')
+}
 
 /// Why the settings cannot be used. No variant carries the value of a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The value of a setting is not valid.
-    #[error("{} is `{value}`; expected {expected}", setting(name, source_name))]
+    #[error("{} is {value}; expected {expected}", setting(name, source_name))]
     Value {
         name: &'static str,
         /// The source of the value.
         source_name: String,
-        /// The value as given.
-        value: String,
+        value: ShownValue,
         expected: &'static str,
     },
     /// The value names no revision.
-    #[error("{} is `{value}`; {problem}", setting(name, source_name))]
+    #[error("{} is {value}; {problem}", setting(name, source_name))]
     Revision {
         name: &'static str,
         /// The source of the value.
         source_name: String,
-        /// The value as given.
-        value: String,
+        value: ShownValue,
         /// What was expected, or why it is not clear which revision is meant.
         problem: String,
     },
@@ -49,12 +73,6 @@ pub enum SettingsError {
         what: String,
         source: std::io::Error,
     },
-    /// The value is a URL instead of a path; it is not shown, because it may hold a password.
-    #[error("`{name}` is a URL; expected the path of a file")]
-    NotAPath { name: String },
-    /// The value is a URL instead of a host; it is not shown either.
-    #[error("`{name}` is a URL; expected the name of a host")]
-    NotAHost { name: String },
     /// The file of a URL or a password is empty.
     #[error("the file {path} (`{name}`) is empty")]
     Empty {
@@ -116,12 +134,14 @@ impl Diagnostic for SettingsError {
     fn hint(&self) -> Option<String> {
         match self {
             // As for every service in the namespace of a pod.
-            SettingsError::Value { value, .. } if value.starts_with("tcp://") => Some(
+            SettingsError::Value { value: ShownValue(Some(value)), .. } if is_kubernetes_port(value) => Some(
                 "Kubernetes sets this variable in each pod for a service named `database`: set it yourself, or set \
                  `enableServiceLinks: false` in the pod"
                     .to_owned(),
             ),
-            SettingsError::NotAHost { .. } => Some("set `DATABASE_URL` to a whole URL".into()),
+            SettingsError::Value { name: "DATABASE_HOST", value: ShownValue(None), .. } => {
+                Some("set `DATABASE_URL` to a whole URL".into())
+            }
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
             SettingsError::Url { source, .. } => source.hint(),
             SettingsError::Libpq(error) => error.hint(),

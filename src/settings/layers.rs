@@ -87,9 +87,12 @@ impl<'a> Layers<'a> {
         let Some(Setting { value, source }) = self.given(key)? else { return Ok(Setting::default(default)) };
         match known_revision(value.trim()) {
             Ok(revision) => Ok(Setting { value: revision, source }),
-            Err(problem) => {
-                Err(SettingsError::Revision { name: key.environment, source_name: source.to_string(), value, problem })
-            }
+            Err(problem) => Err(SettingsError::Revision {
+                name: key.environment,
+                source_name: source.to_string(),
+                value: value.into(),
+                problem,
+            }),
         }
     }
 
@@ -103,9 +106,12 @@ impl<'a> Layers<'a> {
         let Some(Setting { value, source }) = self.given(key)? else { return Ok(Setting::default(default)) };
         match value.trim().parse() {
             Ok(value) => Ok(Setting { value, source }),
-            Err(_) => {
-                Err(SettingsError::Value { name: key.environment, source_name: source.to_string(), value, expected })
-            }
+            Err(_) => Err(SettingsError::Value {
+                name: key.environment,
+                source_name: source.to_string(),
+                value: value.into(),
+                expected,
+            }),
         }
     }
 
@@ -120,7 +126,7 @@ impl<'a> Layers<'a> {
         if setting.value >= -1 {
             return Ok(setting);
         }
-        let (value, source_name) = (setting.value.to_string(), setting.source.to_string());
+        let (value, source_name) = (setting.value.to_string().into(), setting.source.to_string());
         Err(SettingsError::Value { name: key.environment, source_name, value, expected: EXPECTED })
     }
 

@@ -9,7 +9,7 @@ use super::libpq_files::{home, in_home};
 use super::service_file;
 use crate::database::url::{
     DatabaseUrl, KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates,
-    SslMode, TlsOptions,
+    SslMode, TlsOptions, is_url,
 };
 use crate::fs::system_user;
 
@@ -19,9 +19,7 @@ use crate::fs::system_user;
 /// [`SettingsError`] for a variable that is not valid or requests an unsupported feature.
 pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Result<(), SettingsError> {
     let DatabaseUrl::Postgresql(address) = url else { return Ok(()) };
-    if address.service.is_none() {
-        address.service = lookup_exactly(environment, "PGSERVICE")?;
-    }
+    complete_service(address, environment)?;
     service_file::complete(address, environment)?;
     complete_parameters(address, environment)?;
     complete_login(address, environment)?;
@@ -39,6 +37,19 @@ pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Resu
     complete_tls(&mut address.tls, environment)
 }
 
+/// The service, whose name and file messages show.
+fn complete_service(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
+    if address.service.is_none() {
+        address.service = lookup_exactly(environment, "PGSERVICE")?;
+    }
+    for name in ["PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR"].iter().filter(|_| address.service.is_some()) {
+        if let Some(value) = lookup_exactly(environment, name)?.filter(|value| is_url(value)) {
+            return Err(not("a name or a path", name, value));
+        }
+    }
+    Ok(())
+}
+
 /// Most empty variables count as not set, as in libpq.
 fn complete_parameters(address: &mut PostgresqlAddress, environment: &Environment) -> Result<(), SettingsError> {
     for keyword in KEYWORDS.iter().filter(|keyword| !keyword.variable.is_empty()) {
@@ -52,14 +63,13 @@ fn complete_parameters(address: &mut PostgresqlAddress, environment: &Environmen
         if value.contains('\0') {
             return Err(LibpqError::Nul(keyword.variable).into());
         }
-        keyword.apply(address, &value).map_err(|expected| SettingsError::Value {
-            name: keyword.variable,
-            source_name: "the environment".to_owned(),
-            value,
-            expected,
-        })?;
+        keyword.apply(address, &value).map_err(|expected| not(expected, keyword.variable, value))?;
     }
     Ok(())
+}
+
+fn not(expected: &'static str, name: &'static str, value: String) -> SettingsError {
+    SettingsError::Value { name, source_name: "the environment".to_owned(), value: value.into(), expected }
 }
 
 fn keeps_empty(name: &str) -> bool {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::given::GivenUrl;
 use super::protection::Protection;
+use super::scheme::is_url;
 use super::secret::Secret;
 use super::tls::TlsOptions;
 use crate::mutex::lock;
@@ -166,6 +168,26 @@ pub(super) fn unbracketed(host: &str) -> &str {
     host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host)
 }
 
+/// What [`hosts`] accepts.
+pub(super) const HOSTS: &str = "a host, or several separated by commas, each without a login and a port";
+
+/// Hosts that are separated by commas, without the brackets of addresses of IPv6. An empty one is [`DEFAULT_HOST`].
+#[must_use]
+pub(crate) fn hosts(list: &str) -> Option<Vec<String>> {
+    list.split(',').map(|text| Some(unbracketed(text).to_owned()).filter(|_| is_host(text))).collect()
+}
+
+/// Whether a text can be the name of a host, an address, or the place of a Unix socket.
+pub(super) fn is_host(text: &str) -> bool {
+    let host = unbracketed(text);
+    let is_ipv6 = || host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    match host.chars().next() {
+        Some('/' | '@') => !is_url(host),
+        Some(_) => !host.contains(['@', '/', '[', ']']) && (!host.contains(':') || is_ipv6()),
+        None => text.is_empty(),
+    }
+}
+
 /// `channel_binding`: whether a login proves to whom it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelBinding {
@@ -175,7 +197,7 @@ pub enum ChannelBinding {
 }
 
 impl PostgresqlAddress {
-    /// An address with defaults for everything but these five.
+    /// An address with defaults for everything but these five. Several hosts are separated by commas.
     #[must_use]
     pub fn new(
         host: &str,
@@ -187,7 +209,7 @@ impl PostgresqlAddress {
         let login = [("user", user.is_some()), ("password", password.is_some()), ("dbname", database.is_some())];
         let given = login.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name);
         Self {
-            hosts: vec![unbracketed(host).to_owned()],
+            hosts: host.split(',').map(|host| unbracketed(host).to_owned()).collect(),
             host_addresses: Vec::new(),
             ports: vec![port],
             host_order: HostOrder::AsGiven,

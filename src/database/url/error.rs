@@ -23,6 +23,8 @@ pub enum UrlError {
     SqliteHost,
     #[error("the port in the database URL is not a number from 1 to 65535")]
     Port,
+    #[error("a host in the database URL is not a name, an address or the directory of a Unix socket")]
+    Host,
     /// `a,b:2`: the port of both for SQLAlchemy, and of the second for libpq.
     #[error(
         "the database URL has several hosts and one port before the slash, which SQLAlchemy and libpq read differently"

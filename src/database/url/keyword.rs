@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{
-    ChannelBinding, DEFAULT_PORT, HostOrder, LoginKind, PostgresqlAddress, RequiredLogin, TargetServer, port,
-    unbracketed,
+    ChannelBinding, DEFAULT_PORT, HOSTS, HostOrder, LoginKind, PostgresqlAddress, RequiredLogin, TargetServer, hosts,
+    port, unbracketed,
 };
+use super::scheme::is_url;
 use super::secret::Secret;
 use super::tls::{Negotiation, RootCertificates, Sending, SslMode, TlsVersion};
 
@@ -33,9 +34,16 @@ impl Keyword {
     /// What the value must be.
     pub(crate) fn apply(&self, address: &mut PostgresqlAddress, value: &str) -> Result<(), Expected> {
         // In the start-up message a NUL ends the value, and what follows would be another setting.
-        if value.contains('\0') { Err("text without the character NUL") } else { (self.set)(address, value) }
+        if value.contains('\0') {
+            return Err("text without the character NUL");
+        }
+        (self.set)(address, value)?;
+        if is_url(value) && !NEVER_SHOWN.contains(&self.name) { Err("a name or a path") } else { Ok(()) }
     }
 }
+
+/// The parameters with values that no message shows. Those of others are no URLs, which may hold a password.
+const NEVER_SHOWN: [&str; 5] = ["password", "sslpassword", "options", "application_name", "fallback_application_name"];
 
 /// The parameters for which an empty value is an error: it might be a lost one, and the connection less protected. For the
 /// others it counts as not given.
@@ -63,7 +71,7 @@ const LOGINS: Expected =
 /// All parameters that a URL may have.
 pub(crate) const KEYWORDS: [Keyword; 42] = [
     of("host", "PGHOST", |address, value| {
-        address.hosts = value.split(',').map(|host| unbracketed(host).to_owned()).collect();
+        address.hosts = hosts(value).ok_or(HOSTS)?;
         Ok(())
     }),
     of("hostaddr", "PGHOSTADDR", |address, value| {

@@ -37,7 +37,7 @@ use std::str::FromStr;
 
 pub(crate) use self::address::{
     ChannelBinding, HostOrder, HostPlace, LoginKind, PostgresqlAddress, Reached, RequiredLogin, SecretFile,
-    TargetServer,
+    TargetServer, hosts,
 };
 pub(crate) use self::error::UrlError;
 pub(crate) use self::given::GivenUrl;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use percent_encoding::percent_decode_str;
 
-use super::address::{DEFAULT_PORT, PostgresqlAddress, port};
+use super::address::{DEFAULT_PORT, PostgresqlAddress, is_host, port};
 use super::error::UrlError;
 use super::keyword::{KEEPS_EMPTY, KEYWORDS};
 use super::parameters::parameters;
+use super::scheme::is_url;
 use super::secret::Secret;
 
 /// A URL without its role and its password.
@@ -90,7 +91,7 @@ fn set_parameter(
 ) -> Result<(), UrlError> {
     let Some(keyword) = KEYWORDS.iter().find(|keyword| keyword.name == name) else {
         // `password=a&b`: the unknown name is the rest of a password.
-        if value.is_empty() && set.contains("password") {
+        if is_url(&name) || (value.is_empty() && set.contains("password")) {
             return Err(UrlError::UnescapedPassword);
         }
         return Err(UrlError::UnknownParameter { name, allowed: KEYWORDS.map(|keyword| keyword.name).to_vec() });
@@ -113,6 +114,7 @@ fn is_known(name: &str) -> bool {
 /// Splits a host and its port. The directory of a Unix socket has none, nor has an address of IPv6 without brackets.
 fn host_and_port_of(text: &str) -> Result<(Option<String>, Option<u16>), UrlError> {
     let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        Some((_, after)) if !after.is_empty() && !after.starts_with(':') => return Err(UrlError::Host),
         Some((host, after)) => (host, after.strip_prefix(':')),
         None if text.starts_with(['/', '@']) || text.matches(':').count() > 1 => (text, None),
         None => match text.split_once(':') {
@@ -121,6 +123,10 @@ fn host_and_port_of(text: &str) -> Result<(Option<String>, Option<u16>), UrlErro
         },
     };
     let port = port.filter(|port| !port.is_empty()).map(parse_port).transpose()?;
+    let is_empty_address = host.is_empty() && text.starts_with('[');
+    if is_empty_address || !is_host(host) {
+        return Err(UrlError::Host);
+    }
     Ok((Some(host).filter(|host| !host.is_empty()).map(str::to_owned), port))
 }
 

@@ -43,6 +43,33 @@ fn the_first_host_that_answers_is_used() {
 }
 
 #[apply(test)]
+fn hosts_among_the_parts_are_those_of_the_backends_url() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let connect = |host: &str, port: &str| {
+        let mut command = bare_tarsy_db(database.directory());
+        command.env("DATABASE_HOST", host).env("DATABASE_PORT", port).env("DATABASE_NAME", database.name());
+        command.env("DATABASE_USER", "postgres").env("DATABASE_PASSWORD", PASSWORD);
+        Outcome::of(command.args(ONCE))
+    };
+    let port = database.port().to_string();
+    connect("nosuchhost..invalid,127.0.0.1", &port).expect(0);
+    for host in ["127.0.0.1:5433", "[::1]:5433", "[::1],127.0.0.1", "127.0.0.1,::1", "[]", "127.0.0.1,[]", "a@b", "a/b"]
+    {
+        let refused = connect(host, &port).expect(78);
+        refused.tells(&[&format!("`DATABASE_HOST` is `{host}`; expected a host"), "`DATABASE_PORT`"]);
+    }
+    connect("127.0.0.1", "0").expect(78).tells(&["`DATABASE_PORT` is `0`; expected a port from 1 to 65535"]);
+    for host in ["[]", "[::1]x", "127.0.0.1:1:1"] {
+        let url = format!("postgresql://postgres@{host}/{}", database.name());
+        run_at(&url, &ONCE).expect(78).tells(&["a host in the database URL is not"]);
+    }
+    let mut command = bare_tarsy_db(database.directory());
+    command.env("DATABASE_URL", "postgresql://").env("PGHOST", "127.0.0.1:5433");
+    Outcome::of(command.args(ONCE)).expect(78).tells(&["`PGHOST` from the environment is `127.0.0.1:5433`", "a port"]);
+}
+
+#[apply(test)]
 fn a_refused_login_ends_the_search_and_all_reasons_are_shown_otherwise() {
     let database = Database::postgresql();
     database.execute("SELECT 1");

@@ -272,3 +272,57 @@ fn a_url_in_the_place_of_a_path_is_refused_and_not_shown() {
     let outcome = Outcome::of(tarsy_db(&database).args(["wait", "--", &url])).expect(127);
     assert_no_marker(&outcome, "the command of wait");
 }
+
+/// The variables of which a message shows the value, or what it names.
+const SHOWN: [&str; 21] = [
+    "DATABASE_HOST",
+    "DATABASE_PORT",
+    "DATABASE_USER",
+    "DATABASE_NAME",
+    "HISTORY_RETENTION_DAYS",
+    "TARSY_DB_SCHEMA",
+    "TARSY_DB_REQUIRE_TLS",
+    "TARSY_DB_CONFIG",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGUSER",
+    "PGDATABASE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGTARGETSESSIONATTRS",
+    "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+    "PGCONNECT_TIMEOUT",
+    "PGPASSFILE",
+    "PGSERVICE",
+];
+
+#[apply(test)]
+fn a_url_in_the_place_of_another_value_is_refused_and_not_shown() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let values = ["postgresql://tarsy:X@h/d", "tarsy:X@127.0.0.1", "tarsy:X@h:1/d", "tarsy:X,@h", "//tarsy:X@h/d"];
+    let cases = SHOWN.iter().flat_map(|name| values.map(|value| (*name, value.replace('X', MARKER))));
+    each(cases, |(name, value)| {
+        for loud in LOUD {
+            let mut command = bare_tarsy_db(directory.path());
+            if name.starts_with("PG") {
+                command.env("DATABASE_URL", "postgresql://");
+            } else {
+                command.env("DATABASE_PASSWORD", "x");
+            }
+            let outcome = Outcome::of(command.env(name, &value).args(["wait", "--max-attempts", "1"]).args(loud));
+            assert_no_marker(&outcome, name);
+            outcome.expect(78).tells(&[name, "is a URL or a login, which is not shown; expected"]);
+        }
+    });
+    let service = [("PGSERVICE", "x".to_owned()), ("PGSERVICEFILE", format!("u:{MARKER}@h"))];
+    let mut command = bare_tarsy_db(directory.path());
+    let outcome = Outcome::of(command.env("DATABASE_URL", "postgresql://").envs(service).arg("info")).expect(78);
+    assert_no_marker(&outcome, "PGSERVICEFILE");
+    each([format!("host={MARKER}@h"), format!("dbname=u:{MARKER}@h"), format!("u:{MARKER}@h=x")], |parameter| {
+        let url = format!("postgresql://u@h/d?{parameter}");
+        let outcome = Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", &url).arg("info")).expect(78);
+        assert_no_marker(&outcome, &url);
+    });
+}

@@ -24,5 +24,10 @@ def cases() -> list[Case]:
         parts("ipv6", start + "[::1]:{port}/tarsy", needs=IPV6, HOST="::1"),
         parts("ipv6-in-brackets", start + "[::1]:{port}/tarsy", needs=IPV6, HOST="[::1]"),
         parts("port-of-a-kubernetes-service", start + "{primary_host}:tcp://{primary}/tarsy", PORT="tcp://{primary}"),
+        parts("several-hosts", start + "{closed_host},{primary_host}:{port}/tarsy", HOST="{closed_host},{primary_host}"),
+        parts("several-hosts-with-ipv6", start + "[::1],{primary_host}:{port}/tarsy", needs=IPV6, HOST="[::1],{primary_host}"),
+        parts("empty-brackets", start + "[]:{port}/tarsy", HOST="[]"),
+        parts("host-with-port", start + "{primary}:{port}/tarsy", HOST="{primary}"),
+        parts("port-zero", start + "{primary_host}:0/tarsy", PORT="0"),
         parts("closed", start + "{closed}/tarsy", HOST="{closed_host}"),
     ]
