@@ -9,7 +9,7 @@ use crate::database::connection::{self, Access};
 use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
-use crate::format::{counted, duration, size};
+use crate::format::{counted, duration, shell_word, size};
 use crate::output::{Block, Report};
 use crate::progress::Amount;
 use crate::transfer::job::forecast::Forecast;
@@ -59,10 +59,12 @@ impl Run<'_> {
         blocks.extend(summary.blocks(&self.changes.borrow()));
         let report = self.arguments.report.as_ref();
         let report = report.map_or(String::new(), |report| format!(", and {}", report.display()));
+        let backend = backend_url.for_backend();
+        let url = shell_word(&backend.text);
+        let secrets = if backend.lacks_key_password { "the password and `sslpassword`" } else { "the password" };
         blocks.push(Block::Lines(vec![
             format!(
-                "next: set DATABASE_URL=postgresql://{backend_url} for TARSy's backend, with the password, start it, and run \
-                 `tarsy-db check --deep`"
+                "next: set DATABASE_URL={url} for TARSy's backend, with {secrets}, start it, and run `tarsy-db check --deep`"
             ),
             format!("keep: {from}, which was not changed{report}"),
         ]));

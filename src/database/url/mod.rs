@@ -5,6 +5,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`backend_url`] | the URL for the backend |
 //! | [`postgresql`] | a server and its database |
 //! | [`keyword`] | libpq's parameters |
 //! | [`address`] | everything that is known of a PostgreSQL database |
@@ -19,6 +20,7 @@
 //! | [`secret`] | values that must never be displayed |
 
 mod address;
+mod backend_url;
 mod error;
 mod given;
 mod keyword;
@@ -69,6 +71,14 @@ impl DatabaseUrl {
         match self {
             DatabaseUrl::Sqlite(_) => Some(GivenUrl::of(&format!("sqlite:///{self}"))),
             DatabaseUrl::Postgresql(address) => address.given_url.clone(),
+        }
+    }
+
+    /// The URL with which TARSy's backend connects to the same database, without its passwords.
+    pub(crate) fn for_backend(&self) -> GivenUrl {
+        match self {
+            DatabaseUrl::Sqlite(_) => GivenUrl::of(&format!("sqlite:///{self}")),
+            DatabaseUrl::Postgresql(address) => backend_url::for_backend(address),
         }
     }
 

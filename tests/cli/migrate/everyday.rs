@@ -6,8 +6,8 @@ use crate::support::history::{NOW_US, insert_whole_sessions};
 use crate::support::migration::{migrate, one_session_and_nothing, one_session_and_target};
 use crate::support::obstacle::{grant_everyday_rights, is_listed, migrate_as};
 use crate::support::role::give_tables_to;
-use crate::support::server::Server;
-use crate::support::{Database, Outcome, Role, Schema, apply, test};
+use crate::support::server::{PASSWORD, Server};
+use crate::support::{Database, Outcome, Role, Schema, apply, run_at, test};
 
 #[apply(test)]
 fn an_ordinary_database_causes_no_warning() {
@@ -25,6 +25,30 @@ fn an_ordinary_database_causes_no_warning() {
     target.execute("TRUNCATE alert_sessions, stage_executions, llm_interactions, mcp_communications");
     assert_eq!(migrate_as(&source, &role).expect(0).worries(), [""; 0]);
     assert_eq!(target.count("mcp_communications"), 1);
+}
+
+#[apply(test)]
+fn the_url_for_the_backend_is_as_protected_as_that_of_the_move() {
+    let (source, target) = one_session_and_nothing();
+    let moved = |url: &str| {
+        let file = source.file().display().to_string();
+        run_at(url, &["migrate-sqlite-to-postgres", "--from", &file]).expect(0).stdout
+    };
+    let parameters = "sslmode=prefer&channel_binding=prefer&target_session_attrs=read-write&options=-c%20a.b%3Dc";
+    let login = format!("postgresql://postgres:{PASSWORD}@");
+    let (port, name) = (target.port(), target.name());
+    let printed = moved(&format!("{login}127.0.0.1:{port}/{name}?{parameters}"));
+    let url = format!("postgresql://postgres@127.0.0.1:{port}/{name}?{parameters}");
+    assert!(
+        printed.contains(&format!("next: set DATABASE_URL='{url}' for TARSy's backend, with the password")),
+        "{printed}"
+    );
+    // Which the backend does not read.
+    let target = target.another();
+    let (port, name) = (target.port(), target.name());
+    let printed = moved(&format!("{login}127.0.0.1:{port},127.0.0.1:{port}/{name}"));
+    let url = format!("postgresql://postgres@/{name}?host=127.0.0.1,127.0.0.1&port={port},{port}");
+    assert!(printed.contains(&format!("next: set DATABASE_URL='{url}' ")), "{printed}");
 }
 
 #[apply(test)]
