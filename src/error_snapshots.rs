@@ -239,6 +239,7 @@ fn every_error_of_the_url() {
         Port => [url(UrlError::Port)],
         Host => [url(UrlError::Host)],
         HostsWithOnePort => [url(UrlError::HostsWithOnePort)],
+        HostsReadOtherwise => [url(UrlError::HostsReadOtherwise)],
         HostLists => [url(UrlError::HostLists)],
         UnknownParameter => [url(unknown)],
         Repeated => [url(UrlError::Repeated("sslmode"))],

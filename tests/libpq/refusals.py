@@ -74,6 +74,11 @@ REFUSALS = [
         "several hosts and one port",
         "for SQLAlchemy it is the port of all hosts, and for libpq of the last one",
     ),
+    Purpose(
+        ("sqlalchemy/ipv6-list-in-brackets", "sqlalchemy/ipv6-repeated"),
+        "SQLAlchemy and libpq read other hosts",
+        "the backend leaves out the host that is written, and reaches the next",
+    ),
     Purpose(UNENCODED, "percent-encoded", "the backend itself refuses a URL with characters that are not encoded"),
 ]
 # Taken where libpq fails.

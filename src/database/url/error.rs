@@ -30,6 +30,9 @@ pub enum UrlError {
         "the database URL has several hosts and one port before the slash, which SQLAlchemy and libpq read differently"
     )]
     HostsWithOnePort,
+    /// `?host=[::1],b`: for libpq the brackets are part of a name.
+    #[error("in the database URL SQLAlchemy and libpq read other hosts or ports than are written")]
+    HostsReadOtherwise,
     /// One list is longer than another.
     #[error("the database URL has more or fewer ports or addresses than hosts")]
     HostLists,
@@ -67,7 +70,10 @@ impl Diagnostic for UrlError {
             ),
             UrlError::Surrounded(_) => Some("remove them where the URL is set; the backend fails with them, too"),
             UrlError::HostsWithOnePort => Some("write `?host=a:1&host=b:2`"),
-            UrlError::HostLists => Some("name a port for each host, or one for all"),
+            UrlError::HostsReadOtherwise => {
+                Some("write `?host=a,b&port=1,2`, without brackets around an address of IPv6")
+            }
+            UrlError::HostLists => Some("name a port for each host, as in `?host=a:1&host=b:2`"),
             UrlError::NoScheme => Some("for a SQLite file write `sqlite:///history.db`"),
             UrlError::UnknownParameter { name, allowed } => return similar(name, allowed),
             _ => None,

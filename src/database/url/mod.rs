@@ -7,10 +7,11 @@
 //! |---|---|
 //! | [`backend_url`] | the URL for the backend |
 //! | [`postgresql`] | a server and its database |
+//! | [`sqlalchemy`] | the hosts that the backend reads |
 //! | [`keyword`] | libpq's parameters |
-//! | [`address`] | everything that is known of a PostgreSQL database |
 //! | [`sqlite`] | a file, or memory |
 //! | [`objection`] | what the backend does not read |
+//! | [`address`] | everything that is known of a PostgreSQL database |
 //! | [`tls`] | TLS as libpq's parameters name it |
 //! | [`given`] | a URL as it was given, without its passwords |
 //! | [`protection`] | how a connection is protected |
@@ -30,6 +31,7 @@ mod postgresql;
 mod protection;
 mod scheme;
 mod secret;
+mod sqlalchemy;
 mod sqlite;
 mod tls;
 
@@ -53,6 +55,7 @@ pub(crate) use self::tls::{Negotiation, RootCertificates, Sending, SslMode, TlsO
 
 use self::postgresql::parse_postgresql;
 use self::scheme::SCHEMES;
+use self::sqlalchemy::Reading;
 use self::sqlite::parse_sqlite;
 
 /// The address of a database. `Display` shows `user@host:port/database` or the absolute path, never a password. Of several
@@ -185,7 +188,13 @@ impl FromStr for DatabaseUrl {
             }
             _ if SCHEMES.contains(&scheme.as_str()) => {
                 let mut address = parse_postgresql(rest)?;
-                address.objection = objection::to_scheme(given).or_else(|| objection::to_parts(&scheme, rest));
+                let to_hosts = match sqlalchemy::reading(rest, &address) {
+                    Reading::Same => None,
+                    Reading::Fails => Some(objection::to_hosts(&address)),
+                    Reading::Other => return Err(UrlError::HostsReadOtherwise),
+                };
+                let to_parameters = || objection::to_parameters(&scheme, rest);
+                address.objection = objection::to_scheme(given).or(to_hosts).or_else(to_parameters);
                 address.given_url = Some(GivenUrl::of(text));
                 Ok(Self::Postgresql(Box::new(address)))
             }
@@ -318,14 +327,63 @@ mod tests {
             ("POSTGRESQL://u@h/d", "lower case"),
             ("SQLITE:////x.db", "lower case"),
             ("postgresql://u@a:1,b:2/d", "host=a:1&host=b:2"),
+            ("postgresql://u@/d?host=a:1,b:2", "host=a:1&host=b:2"),
+            ("postgresql://u@/d?host=a&host=b&port=1", "host=a:1&host=b:2"),
+            ("postgresql://u@/d?host=a,b&port=1", "host=a:1&host=b:2"),
+            ("postgresql://u@a,b/d?port=1,2", "host=a:1&host=b:2"),
+            ("postgresql://u@::1/d", "@[::1]:1/"),
+            ("postgresql://u@/d?host=[::1]&port=1", "host=::1&port=1"),
+            ("postgresql://u@/d?host=[::1]:1", "host=::1&port=1"),
+            ("postgresql://u@/d?host=[::1]:1&host=[::1]:2", "host=a,::1&port=1,2"),
+            ("postgresql://u@/d?host=a:1&port=2", "@a:1/"),
+            ("postgresql://u@:/d", "@a:1/"),
             ("postgresql://u@h/d?ssl=require", "`sslmode`"),
         ] {
             assert!(warning(url).contains(what), "{url}: {}", warning(url));
         }
-        for url in ["postgresql+psycopg2://u@h/d", "postgresql+asyncpg://u@h/d?ssl=require", "sqlite+pysqlite:////x.db"]
-        {
+        for url in [
+            "postgresql+psycopg2://u@h/d",
+            "postgresql+asyncpg://u@h/d?ssl=require",
+            "sqlite+pysqlite:////x.db",
+            "postgresql://u:p@a:1/d",
+            "postgresql://u@a,b/d",
+            "postgresql://u@a,b/d?port=1",
+            "postgresql://u@/d?host=a:1&host=b:2",
+            "postgresql://u@/d?host=a,b&port=1,2",
+            "postgresql://u@[::1]:5/d",
+            "postgresql://u@/d?host=::1&port=1",
+            "postgresql://u@/d?host=::1,127.0.0.1&port=1,1",
+            "postgresql://u@/d?host=/nosuch,/so:ck&port=1,1",
+            "postgresql://u@/d?host=a,",
+            "postgresql://u@/d?hostaddr=127.0.0.1&port=1",
+            "postgresql://",
+        ] {
             assert_eq!(warning(url), "", "{url}");
         }
+    }
+
+    #[test]
+    fn a_url_by_which_the_backend_reaches_another_server_is_refused() {
+        for url in [
+            "postgresql://u@[::1],127.0.0.1/d",
+            "postgresql://u@/d?host=[::1],127.0.0.1&port=1,1",
+            "postgresql://u@/d?host=::1&host=127.0.0.1",
+            "postgresql://u@/d?host=[::1]:1&host=b:1",
+            "postgresql://u@/d?host=a:1,b",
+        ] {
+            assert_eq!(url.parse::<DatabaseUrl>().err(), Some(UrlError::HostsReadOtherwise), "{url}");
+        }
+    }
+
+    #[test]
+    fn several_hosts_among_the_parameters_have_the_usual_port() {
+        for url in ["postgresql://u@/d?host=a,b", "postgresql://u@/d?host=a&host=b", "postgresql://u@c:7/d?host=a,b"] {
+            let found = address(url);
+            assert_eq!((found.hosts.join(","), found.ports), ("a,b".to_owned(), vec![5432, 5432]), "{url}");
+            assert!(found.given.contains("port"), "{url}: neither `PGPORT` nor a service counts");
+        }
+        assert_eq!(address("postgresql://u@:7/d?host=a").ports, [7]);
+        assert_eq!(address("postgresql://u@a,b/d").ports, [0; 0]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the backend does not read in a URL that tarsy-db takes: it parses URLs with SQLAlchemy, and connects with psycopg2.
 
+use super::address::PostgresqlAddress;
 use super::parameters::parameters;
 
 const SEVERAL_HOSTS: &str = "it reads several hosts as `?host=a:1&host=b:2`";
@@ -22,34 +23,22 @@ pub(super) fn to_scheme(scheme: &str) -> Option<&'static str> {
     }
 }
 
-/// Why the backend does not read the rest of a PostgreSQL URL with this scheme.
+/// Why the backend does not connect to the hosts of an address.
 #[must_use]
-pub(super) fn to_parts(scheme: &str, rest: &str) -> Option<&'static str> {
-    let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let authority = location.split('/').next().unwrap_or_default();
-    let hosts = authority.rsplit('@').next().unwrap_or_default();
-    let given: Vec<_> = parameters(query).collect();
-    let has = |name: &str| given.iter().any(|(found, _)| found == name);
-    let lists: Vec<_> = given.iter().filter(|(name, _)| name == "host").map(|(_, value)| value.as_str()).collect();
-    let has_ports = |list: &str| list.contains(',') && list.contains(':');
-    if has_ports(hosts) || lists.iter().any(|list| has_ports(list)) || (lists.len() > 1 && has("port")) {
-        return Some(SEVERAL_HOSTS);
+pub(super) fn to_hosts(address: &PostgresqlAddress) -> &'static str {
+    let is_ipv6 = |host: &String| host.contains(':') && !host.starts_with(['/', '@']);
+    match (address.hosts.len() > 1, address.hosts.iter().any(is_ipv6)) {
+        (true, false) => SEVERAL_HOSTS,
+        (true, true) => "it reads several hosts with addresses of IPv6 as `?host=a,::1&port=1,2`",
+        (false, true) => "it reads an address of IPv6 as `@[::1]:1/` or as `?host=::1&port=1`",
+        (false, false) => "it reads host and port as `@a:1/` or as `?host=a:1`",
     }
-    (has("ssl") && scheme != "postgresql+asyncpg").then_some("`ssl` is a parameter of asyncpg; it knows `sslmode`")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn several_hosts_have_one_form() {
-        let parts = |rest: &str| to_parts("postgresql", rest);
-        for unreadable in ["u@a:1,b:2/d", "u@/d?host=a:1,b:2", "u@/d?host=a&host=b&port=1"] {
-            assert_eq!(parts(unreadable), Some(SEVERAL_HOSTS), "{unreadable}");
-        }
-        for readable in ["u:p@a:1/d", "u@a,b/d", "u@/d?host=a:1&host=b:2", "u@/d?host=a,b&port=1,2", "u@[::1]:5/d"] {
-            assert_eq!(parts(readable), None, "{readable}");
-        }
-    }
+/// Why the backend does not know the parameters of a PostgreSQL URL with this scheme.
+#[must_use]
+pub(super) fn to_parameters(scheme: &str, rest: &str) -> Option<&'static str> {
+    let (_, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let has_ssl = parameters(query).any(|(name, _)| name == "ssl");
+    (has_ssl && scheme != "postgresql+asyncpg").then_some("`ssl` is a parameter of asyncpg; it knows `sslmode`")
 }

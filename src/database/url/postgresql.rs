@@ -58,8 +58,13 @@ pub(crate) fn parse_postgresql(rest: &str) -> Result<PostgresqlAddress, UrlError
     // SQLAlchemy repeats the parameter for each host.
     let (hosts, others): (Vec<_>, Vec<_>) = parameters(query).partition(|(name, _)| name == "host");
     if !hosts.is_empty() {
-        let hosts: Vec<_> = hosts.into_iter().map(|(_, value)| value).collect();
-        set_hosts(&mut address, &hosts.join(","))?;
+        let list = hosts.into_iter().map(|(_, value)| value).collect::<Vec<_>>().join(",");
+        // Where no host has a port, SQLAlchemy sends libpq empty ports, which are 5432.
+        if list.contains(',') {
+            address.ports = vec![DEFAULT_PORT; list.split(',').count()];
+            address.given.insert("port");
+        }
+        set_hosts(&mut address, &list)?;
     }
     let mut set = BTreeSet::new();
     for (name, value) in others {

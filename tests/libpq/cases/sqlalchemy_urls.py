@@ -1,6 +1,6 @@
 """URLs that SQLAlchemy reads: its driver prefixes, its several hosts, and what it does not decode as libpq does."""
 
-from case import IPV6, SQLALCHEMY, Case, case
+from case import IPV6, SQLALCHEMY, Case, File, case
 
 PREFIX = "postgresql+psycopg2://"
 TRUSTED = PREFIX + "trusted@"
@@ -28,6 +28,15 @@ URLS = {
     "at-sign-in-parameter-after-password": PREFIX + "scram:a%20secret@{primary}/tarsy?application_name=a@b",
     "hosts-mixed": TRUSTED + "/tarsy?host={closed}&host={primary_host}",
     "hosts-in-authority": TRUSTED + "{closed},{primary}/tarsy",
+    "host-parameter-beside-port": TRUSTED + ":{port}/tarsy?host={primary_host}",
+    "list-beside-port": TRUSTED + ":{port}/tarsy?host={closed_host},{primary_host}",
+    "list-and-one-port": TRUSTED + "/tarsy?host={closed_host},{primary_host}&port={port}",
+    "list-with-a-colon-in-a-directory": TRUSTED + "/tarsy?host=/nosuch:dir,{primary_host}&port={port},{port}",
+    "two-ports-of-one-host": TRUSTED + "/tarsy?host={primary}&port={port}",
+    "hosts-in-authority-and-ports": TRUSTED + "{closed_host},{primary_host}/tarsy?port={port},{port}",
+    "hosts-in-authority-and-port": TRUSTED + "{closed_host},{primary_host}/tarsy?port={port}",
+    "empty-port-without-host": TRUSTED + ":/tarsy?host={primary}",
+    "empty-brackets": TRUSTED + "[]:{port}/tarsy",
     "host-parameter-beside-authority": TRUSTED + "{closed}/tarsy?host={primary}",
     "hosts-primary": TRUSTED + "/tarsy?host={standby}&host={primary}&target_session_attrs=primary",
     "hosts-standby": TRUSTED + "/tarsy?host={standby}&host={primary}&target_session_attrs=standby",
@@ -93,7 +102,15 @@ IPV6_URLS = {
     "ipv6-parameter": TRUSTED + "/tarsy?host=::1&port={port}",
     "ipv6-parameter-in-brackets": TRUSTED + "/tarsy?host=[::1]&port={port}",
     "ipv6-parameter-with-port": TRUSTED + "/tarsy?host=[::1]:{port}",
+    "ipv6-without-brackets": TRUSTED + "::1/tarsy?port={port}",
+    "ipv6-list": TRUSTED + "/tarsy?host={closed_host},::1&port={port},{port}",
+    "ipv6-list-in-brackets": TRUSTED + "/tarsy?host=[::1],{primary_host}&port={port},{port}",
+    "ipv6-repeated": TRUSTED + "/tarsy?host=::1&host={primary}",
+    "ipv6-repeated-in-brackets": TRUSTED + "/tarsy?host=[::1]:{port}&host=[::1]:{port}",
+    "ipv6-and-more-in-authority": TRUSTED + "[::1],{primary_host}/tarsy",
 }
+DOWN = "{closed_host},{primary_host}"
+SERVICE = {".pg_service.conf": File("[x]\nport={port}\n")}
 PLACE = {"PGHOST": "{primary_host}", "PGPORT": "{port}"}
 
 
@@ -111,8 +128,12 @@ VARIABLES = [
     case("sqlalchemy/no-host", TRUSTED + "/tarsy", judge=SQLALCHEMY, **PLACE),
     case("sqlalchemy/only-database", PREFIX + "/tarsy", judge=SQLALCHEMY, **PLACE, PGUSER="trusted"),
     case("sqlalchemy/nothing", PREFIX, judge=SQLALCHEMY, **PLACE, PGUSER="trusted", PGDATABASE="tarsy"),
+    case("sqlalchemy/list-and-port-variable", TRUSTED + "/tarsy?host=" + DOWN, judge=SQLALCHEMY, PGPORT="{port}"),
+    case("sqlalchemy/repeated-and-port-variable", TRUSTED + "/tarsy?host={closed_host}&host={primary_host}", judge=SQLALCHEMY, PGPORT="{port}"),
+    case("sqlalchemy/list-and-port-of-a-service", TRUSTED + "/tarsy?service=x&host=" + DOWN, SERVICE, judge=SQLALCHEMY),
+    case("sqlalchemy/host-and-port-of-a-service", TRUSTED + "/tarsy?service=x&host={primary_host}", SERVICE, judge=SQLALCHEMY),
     case("sqlalchemy/password-variable", PREFIX + "scram@{primary}/tarsy", judge=SQLALCHEMY, PGPASSWORD="a secret"),
     case("sqlalchemy/empty-password", PREFIX + "scram:@{primary}/tarsy", judge=SQLALCHEMY, PGPASSWORD="a secret"),
     case("sqlalchemy/empty-user", PREFIX + "@{primary}/tarsy", judge=SQLALCHEMY, PGUSER="trusted"),
     case("sqlalchemy/tls-variable", TRUSTED + "{good}/tarsy", judge=SQLALCHEMY, PGSSLMODE="require"),
-]
+]  # fmt: skip
