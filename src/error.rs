@@ -124,8 +124,12 @@ pub(crate) enum Error {
     #[error("stopped by {0}; uncommitted changes are rolled back as soon as the server notices the closed connection")]
     RollingBack(Signal),
     /// The result could not be written to standard output.
-    #[error("cannot write to standard output")]
-    Output(#[source] std::io::Error),
+    #[error("cannot write to standard output{}", but_committed(.committed.as_deref()))]
+    Output {
+        /// What the command has committed.
+        committed: Option<String>,
+        source: std::io::Error,
+    },
     /// A panic of tarsy-db, which is a defect.
     #[error("internal error, a defect in tarsy-db: {what} ({place})")]
     Panic {
@@ -152,6 +156,11 @@ pub(crate) enum Error {
     /// The process could not be set up.
     #[error("cannot {action}")]
     System { action: Action, source: std::io::Error },
+}
+
+/// `; the changes are committed: moved history.db to db:5432/tarsy`.
+fn but_committed(what: Option<&str>) -> String {
+    what.map(|what| format!("; the changes are committed: {what}")).unwrap_or_default()
 }
 
 /// The share of all sessions; 1 is all.
@@ -279,7 +288,7 @@ impl Error {
             | Error::Interrupted(_)
             | Error::RolledBack(_)
             | Error::RollingBack(_)
-            | Error::Output(_)
+            | Error::Output { .. }
             | Error::Panic { .. }
             | Error::Protocol { .. }
             | Error::KeptFile { .. }
@@ -302,7 +311,7 @@ impl Diagnostic for Error {
             Error::Exec { source, .. } if source.kind() == std::io::ErrorKind::NotFound => ExitCode::NotFound,
             Error::Exec { .. } => ExitCode::NotExecutable,
             Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
-            Error::Output(_) => ExitCode::InputOutput,
+            Error::Output { .. } => ExitCode::InputOutput,
             Error::KeptFile { source, .. } => write_error::exit_code(source),
             _ => ExitCode::Internal,
         }

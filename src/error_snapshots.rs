@@ -144,7 +144,13 @@ fn every_error() {
         Interrupted => [Signal::Interrupt, Signal::Terminate, Signal::Hangup],
         RolledBack => [Error::RolledBack(Signal::Interrupt), Error::RolledBack(Signal::Terminate)],
         RollingBack => [Error::RollingBack(Signal::Interrupt), Error::RollingBack(Signal::Terminate)],
-        Output => [Error::Output(io(ErrorKind::StorageFull))],
+        Output => [
+            Error::Output { committed: None, source: io(ErrorKind::StorageFull) },
+            Error::Output {
+                committed: Some(text("removed 5 sessions (316 rows in all) from history.db")),
+                source: io(ErrorKind::StorageFull),
+            },
+        ],
         Panic => [
             Error::Panic { what: what.clone(), place: place.clone(), kept: Vec::new() },
             Error::Panic { what: what.clone(), place: place.clone(), kept: kept.clone() },

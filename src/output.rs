@@ -23,6 +23,8 @@ pub(crate) struct Report {
     pub exit_code: ExitCode,
     /// Why the command ended early; the rest of the report is what it did until then.
     pub error: Option<Error>,
+    /// What the command has committed, in a phrase.
+    pub committed: Option<String>,
 }
 
 impl Report {
@@ -33,7 +35,7 @@ impl Report {
     #[must_use]
     pub(crate) fn new(summary: &impl Serialize, blocks: Vec<Block>) -> Self {
         let document = serde_json::to_value(summary).expect("summaries serialize to JSON");
-        Self { document, blocks, exit_code: ExitCode::Done, error: None }
+        Self { document, blocks, exit_code: ExitCode::Done, error: None, committed: None }
     }
 }
 
@@ -117,7 +119,8 @@ pub(crate) struct Style {
 /// # Errors
 /// [`Error::Output`], except for a broken pipe.
 pub(crate) fn print(report: &Report, style: Style, command: &str) -> Result<(), Error> {
-    write_out(&if style.json { report_document(report, command) } else { report_text(report, style) })
+    let text = if style.json { report_document(report, command) } else { report_text(report, style) };
+    write_out(&text).map_err(|source| Error::Output { committed: report.committed.clone(), source })
 }
 
 fn report_document(report: &Report, command: &str) -> String {
@@ -138,7 +141,7 @@ fn report_text(report: &Report, style: Style) -> String {
 /// # Errors
 /// [`Error::Output`].
 pub(crate) fn print_failure(error: &Error, command: Option<&str>) -> Result<(), Error> {
-    write_out(&document_text(command, json!({ "outcome": FAILED, "error": failure_document(error) })))
+    write_alone(&document_text(command, json!({ "outcome": FAILED, "error": failure_document(error) })))
 }
 
 /// The `outcome` of a document with an `error`.
@@ -190,18 +193,20 @@ pub(crate) fn print_usage_failure(text: &str) -> Result<(), Error> {
         "exit_code": ExitCode::Usage,
         "details": null,
     });
-    write_out(&document_text(None, json!({ "outcome": FAILED, "error": error })))
+    write_alone(&document_text(None, json!({ "outcome": FAILED, "error": error })))
+}
+
+/// Writes the text of a command that has committed nothing.
+fn write_alone(text: &str) -> Result<(), Error> {
+    write_out(text).map_err(|source| Error::Output { committed: None, source })
 }
 
 /// Writes text to standard output. A broken pipe is no error.
-///
-/// # Errors
-/// [`Error::Output`].
-pub(crate) fn write_out(text: &str) -> Result<(), Error> {
+fn write_out(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(Error::Output),
+        result => result,
     }
 }
 

@@ -20,5 +20,6 @@ pub(crate) fn run(arguments: &Completions) -> Report {
         blocks: vec![Block::Script(script.trim_end().to_owned())],
         exit_code: ExitCode::Done,
         error: None,
+        committed: None,
     }
 }

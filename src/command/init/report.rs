@@ -111,7 +111,8 @@ impl<'u> Upgrade<'u> {
             Some(statements) => vec![Block::Script(self.script(statements))],
             None => self.blocks(),
         };
-        Report::new(&self.summary(sql), blocks)
+        let is_changed = self.effect == Effect::Done && self.outcome() != InitOutcome::Present;
+        Report { committed: is_changed.then(|| self.line()), ..Report::new(&self.summary(sql), blocks) }
     }
 
     fn outcome(self) -> InitOutcome {

@@ -57,12 +57,13 @@ impl Run<'_> {
         let (from, revision) = (&self.source.url, self.source.end.revision);
         let AppendCounts { inserted, skipped } = AppendCounts::of(&loads);
         let (inserted, skipped) = (counted(inserted, "row"), number(skipped));
-        let mut blocks = vec![Block::Line(format!(
+        let appended = format!(
             "appended {from} to {to}, both at revision {revision}: {inserted} inserted, {skipped} already existed"
-        ))];
+        );
+        let mut blocks = vec![Block::Line(appended.clone())];
         blocks.extend(self.damage_block());
         blocks.extend(summary.blocks(&self.changes.borrow()));
-        Ok(Report::new(&summary, blocks))
+        Ok(Report { committed: Some(appended), ..Report::new(&summary, blocks) })
     }
 
     async fn stage(

@@ -49,12 +49,16 @@ impl Run<'_> {
         let (plan, loads) = self.with_holder(watch.over(work).await, &target, watch).await?;
         let summary = MigrateSummary::new(self, to, self.arguments.verify, &plan.tables, &loads);
         let blocks = self.load_blocks(to, backend_url, &summary);
-        Ok(Report::new(&summary, blocks))
+        Ok(Report { committed: Some(self.moved(to)), ..Report::new(&summary, blocks) })
+    }
+
+    fn moved(&self, to: &DatabaseUrl) -> String {
+        format!("moved {} to {to}, both at revision {}", self.source.url, self.source.end.revision)
     }
 
     fn load_blocks(&self, to: &DatabaseUrl, backend_url: &DatabaseUrl, summary: &MigrateSummary) -> Vec<Block> {
-        let (from, revision) = (&self.source.url, self.source.end.revision);
-        let mut blocks = vec![Block::Line(format!("moved {from} to {to}, both at revision {revision}"))];
+        let from = &self.source.url;
+        let mut blocks = vec![Block::Line(self.moved(to))];
         blocks.extend(self.damage_block());
         blocks.extend(summary.blocks(&self.changes.borrow()));
         let report = self.arguments.report.as_ref();

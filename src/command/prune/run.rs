@@ -312,7 +312,7 @@ impl PruneRun<'_> {
             }
         }
         let (exit_code, error) = ending.exit_code_and_error(OnRemaining::of(arguments));
-        Report { exit_code, error, ..Report::new(&summary, blocks) }
+        Report { exit_code, error, committed: summary.committed(), ..Report::new(&summary, blocks) }
     }
 
     /// Creates the indexes of the archive.

@@ -11,6 +11,7 @@ use super::request::cutoff;
 use crate::command::retention::Retention;
 use crate::database::url::DatabaseUrl;
 use crate::exit_code::ExitCode;
+use crate::format::counted;
 use crate::history::events::{EVENTS, EventPolicy};
 use crate::history::removal::batch_error::Removed;
 use crate::history::retention::plan::RetentionPlan;
@@ -194,6 +195,14 @@ impl PruneSummary {
             reason: reason.clone(),
         });
         self.stuck = stuck.collect();
+    }
+
+    /// What was removed and committed, in a phrase; `None` for nothing.
+    pub(crate) fn committed(&self) -> Option<String> {
+        let removed = self.removed.as_ref().filter(|removed| removed.has_rows())?;
+        let (sessions, rows) = (counted(removed.sessions, "session"), counted(removed.rows.values().sum(), "row"));
+        let mark = if removed.confirmed { "" } else { "about " };
+        Some(format!("removed {mark}{sessions} ({rows} in all) from {}", self.database))
     }
 
     /// Fills the metrics with the removed rows.

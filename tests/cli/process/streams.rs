@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use crate::support::cases::each;
-use crate::support::history::{NOW_US, insert_session};
+use crate::support::history::{NOW_US, OLD_US, insert_session, insert_whole_sessions};
 use crate::support::process::{signal, wait_until};
 use crate::support::server::closed_port;
 use crate::support::terminal::{outcome_on_a_terminal, shown_on_a_terminal};
@@ -121,6 +121,30 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(outcome.expect(124).stderr, "");
     // A full disk is not a reader that went away.
     assert_eq!(shell(&database, "\"$0\" info > /dev/full").expect(74).stdout, "");
+}
+
+#[apply(test)]
+fn what_was_committed_is_said_where_the_summary_cannot_be_written(database: &Database) {
+    let full = |arguments: &str| shell(database, &format!("\"$0\" {arguments} > /dev/full")).expect(74).stderr;
+    assert!(
+        full("init --to head")
+            .contains("cannot write to standard output; the changes are committed: created the schema in ")
+    );
+    assert!(!full("init --to head").contains("committed"));
+    for output in ["table", "json"] {
+        insert_whole_sessions(database, 2, OLD_US);
+        let told = full(&format!("prune --older-than 90d --max-share 100% --yes --output {output}"));
+        let removed = "the changes are committed: removed 2 sessions (14 rows in all) from ";
+        assert!(told.contains(removed) && told.contains("  because: "), "{told}");
+    }
+}
+
+#[apply(test)]
+fn a_move_whose_summary_cannot_be_written_is_said_to_be_committed() {
+    let (source, target) = (Database::sqlite().with_schema(Schema::Head), Database::postgresql());
+    let line = format!("\"$0\" migrate-sqlite-to-postgres --from '{}' > /dev/full", source.file().display());
+    let told = shell(&target, &line).expect(74).stderr;
+    assert!(told.contains("cannot write to standard output; the changes are committed: moved "), "{told}");
 }
 
 #[apply(test)]
