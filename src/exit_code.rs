@@ -140,7 +140,10 @@ impl ExitCode {
                 "server unavailable: connection refused, host name not found, starting up, read-only standby, disabled or paused database"
             }
             Self::CannotCreate => "cannot create or open a file",
-            Self::InputOutput => "input/output error, disk full, damaged file (see `--accept-damage`)",
+            Self::InputOutput => {
+                "input/output error, disk full, damaged file (see `--accept-damage`), a FIFO, device or socket in the place of a \
+                 file"
+            }
             Self::Busy => "busy: lock timeout, deadlock, too many connections; `prune` retries for `--retry-for` first",
             Self::Privilege => "authentication failed, or a privilege is missing",
             Self::Configuration => {
