@@ -178,6 +178,18 @@ impl Transaction {
         Ok(self.answered(rows).map_err(query_error)?.into_iter().map(Into::into).collect())
     }
 
+    /// Runs `work` on PostgreSQL so that the transaction continues if it fails. What it locked is released, and what it set
+    /// or changed is undone.
+    ///
+    /// # Errors
+    /// The database's error, if the transaction cannot continue.
+    pub(crate) async fn attempt<T, E>(&self, work: impl AsyncFnOnce() -> Result<T, E>) -> Result<Result<T, E>, DbErr> {
+        self.execute_unprepared("SAVEPOINT attempt").await?;
+        let result = work().await;
+        self.execute_unprepared("ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt").await?;
+        Ok(result)
+    }
+
     /// Calls `take` for each row of a query, while the query runs.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! Repairs that change no row and work while the backend runs: indexes and sequences.
 
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbBackend;
 
 use super::model::Index;
-use super::sequence::{self, Sequence};
+use super::sequence::{self, Applications, Sequence};
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::namespace::Namespace;
@@ -53,16 +53,21 @@ impl Repair {
 }
 
 /// Lists the possible repairs: those of the differences, and of sequences behind their data.
+///
+/// # Errors
+/// The database's error, also if a sequence of TARSy's tables is locked.
 pub(crate) async fn plan(
     connection: &Transaction,
     of_differences: impl IntoIterator<Item = Repair>,
-) -> Result<Vec<Repair>, DbErr> {
+) -> Result<Vec<Repair>, DatabaseCause> {
     let mut repairs: Vec<_> = of_differences.into_iter().collect();
-    let behind = sequence::read(connection)
-        .await?
-        .into_iter()
-        .filter(|sequence| sequence.is_tarsys && sequence.fault().is_some());
-    repairs.extend(behind.map(Repair::AdvanceSequence));
+    for sequence in sequence::read(connection, Applications::Tarsy).await? {
+        match &sequence.unread {
+            Some(cause) if cause.class != ErrorClass::Privilege => return Err(cause.clone()),
+            _ if sequence.can_be_advanced() => repairs.push(Repair::AdvanceSequence(sequence)),
+            _ => {}
+        }
+    }
     Ok(repairs)
 }
 

@@ -84,6 +84,12 @@ impl Finding {
         Self { code, ..self }
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub(crate) fn saying(self, detail: impl Into<Detail>) -> Self {
+        Self { detail: detail.into(), ..self }
+    }
+
     /// The same with figures and names.
     #[must_use]
     pub(crate) fn with(self, data: Value) -> Self {

@@ -182,18 +182,12 @@ async fn count_by(
     if connection.backend() != DbBackend::Postgres {
         return Ok(count_rows(connection, sqlite_orphans(name, key)).await.map_err(reason));
     }
-    connection.execute_unprepared("SAVEPOINT foreign_key").await?;
     let place = place(name, table);
-    let counted = async {
-        match are_held(connection, [&place, &key.referenced_place]).await? {
-            true => count_rows(connection, postgresql_orphans(&place, key)).await,
-            false => Ok(0),
-        }
-    };
-    let counted = counted.await;
-    let end = if counted.is_ok() { "" } else { "ROLLBACK TO SAVEPOINT foreign_key; " };
-    connection.execute_unprepared(&format!("{end}RELEASE SAVEPOINT foreign_key")).await?;
-    Ok(counted.map_err(reason))
+    let counted = connection.attempt(async || match are_held(connection, [&place, &key.referenced_place]).await? {
+        true => count_rows(connection, postgresql_orphans(&place, key)).await,
+        false => Ok(0),
+    });
+    Ok(counted.await?.map_err(reason))
 }
 
 async fn count_rows(connection: &Transaction, statement: Statement) -> Result<u64, DbErr> {

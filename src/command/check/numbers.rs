@@ -19,7 +19,7 @@ use crate::format::{counted, number};
 use crate::output::Status;
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Schema, Table};
-use crate::schema::sequence::{self, Sequence, is_nearly_full};
+use crate::schema::sequence::{self, Applications, Sequence, is_nearly_full};
 use crate::schema::{diff, visible};
 
 const LARGEST_INTEGER: i64 = i32::MAX as i64;
@@ -33,7 +33,7 @@ pub(super) async fn sequences(connection: &Transaction) -> Finding {
     if connection.backend() != DbBackend::Postgres {
         return Finding::ok(NAME, "SQLite has no sequences");
     }
-    let sequences = sequence::read(connection).await;
+    let sequences = sequence::read(connection, Applications::All).await;
     Finding::of(NAME, sequences, |sequences| judged(NAME, &sequences))
 }
 
@@ -43,72 +43,133 @@ fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
     let (faults, faults_of_others) = (faults(&own), faults(&others));
     let nearly: Vec<_> =
         sequences.iter().filter(|sequence| sequence.is_nearly_exhausted()).map(almost_without).collect();
-    let unread: Vec<_> = sequences.iter().filter(|sequence| sequence.next.is_none()).map(|s| s.name.as_str()).collect();
     let code = |sequences: &[&Sequence]| match sequences.iter().any(|sequence| sequence.is_exhausted()) {
         true => "sequence_exhausted",
         false => "sequence_behind",
     };
-    let finding = if !faults.is_empty() {
-        let lines = faults.into_iter().chain(faults_of_others).collect();
-        Finding::failed(name, ExitCode::Drift, diff::first_of(lines)).because(code(&own))
-    } else if !faults_of_others.is_empty() {
-        let lines = faults_of_others.into_iter().chain(nearly).collect();
-        Finding::new(name, Status::Warning, diff::first_of(lines)).because(code(&others))
-    } else if !nearly.is_empty() {
-        Finding::new(name, Status::Warning, diff::first_of(nearly)).because("sequence_nearly_exhausted")
-    } else if !unread.is_empty() {
-        Finding::skipped(name, format!("no privilege to read, or locked by another session: {}", unread.join(", ")))
-    } else if sequences.is_empty() {
-        Finding::ok(name, "no sequences")
-    } else {
-        Finding::ok(name, format!("{} ahead of the data", counted(sequences.len() as u64, "sequence")))
+    let unread = own.iter().find_map(|sequence| Some((sequence, sequence.unread.as_ref()?)));
+    let unread = unread.map(|(sequence, cause)| unread_finding(name, sequence, cause));
+    let is_failed = |finding: &Finding| finding.status == Status::Failed;
+    let ahead = format!("{} ahead of the data", counted(read(sequences).count() as u64, "sequence"));
+    let finding = match unread {
+        _ if !faults.is_empty() => {
+            let lines = faults.into_iter().chain(faults_of_others).collect();
+            Finding::failed(name, ExitCode::Drift, diff::first_of(lines)).because(code(&own))
+        }
+        Some(unread) if is_failed(&unread) => return unread,
+        _ if !faults_of_others.is_empty() => {
+            let lines = faults_of_others.into_iter().chain(nearly).collect();
+            Finding::new(name, Status::Warning, diff::first_of(lines)).because(code(&others))
+        }
+        _ if !nearly.is_empty() => {
+            Finding::new(name, Status::Warning, diff::first_of(nearly)).because("sequence_nearly_exhausted")
+        }
+        Some(unread) => unread,
+        None if sequences.is_empty() => Finding::ok(name, "no sequences"),
+        None if read(sequences).count() < sequences.len() => {
+            let lines = std::iter::once(ahead).chain(others.iter().filter_map(|sequence| not_checked(sequence)));
+            Finding::new(name, Status::Note, diff::first_of(lines.collect())).because("not_checked")
+        }
+        None => Finding::ok(name, ahead),
     };
-    let figures: Vec<_> = sequences
-        .iter()
-        .map(|Sequence { name, table, column, largest, next, largest_possible, .. }| {
-            json!({ "sequence": name, "table": table, "column": column, "next": next, "largest": largest,
-                    "largest_possible": largest_possible })
-        })
-        .collect();
+    let figures: Vec<_> = sequences.iter().map(figures).collect();
     finding.with(json!({ "sequences": figures }))
+}
+
+fn figures(sequence: &Sequence) -> serde_json::Value {
+    let Sequence { name, table, column, increment, next, farthest, .. } = sequence;
+    json!({ "sequence": name, "table": table, "column": column, "increment": increment, "next": next,
+            "largest": farthest, "largest_possible": sequence.last_possible() })
+}
+
+/// The sequences whose numbers are all known.
+fn read(sequences: &[Sequence]) -> impl Iterator<Item = &Sequence> {
+    sequences.iter().filter(|sequence| sequence.unread.is_none())
+}
+
+/// The result if a sequence of TARSy's cannot be read.
+fn unread_finding(name: &'static str, sequence: &Sequence, cause: &DatabaseCause) -> Finding {
+    let finding = Finding::unanswered(name, cause);
+    let lines: Vec<_> =
+        finding.detail.0.iter().map(|line| format!("`{}` is not checked: {line}", sequence.name)).collect();
+    finding.saying(lines)
+}
+
+fn not_checked(sequence: &Sequence) -> Option<String> {
+    let cause = sequence.unread.as_ref()?;
+    Some(format!("`{}` of another application is not checked: {cause}", sequence.name))
 }
 
 /// The sequences without a number for the next insert, then those that are behind the data.
 fn faults(sequences: &[&Sequence]) -> Vec<String> {
     let exhausted = sequences.iter().filter(|sequence| sequence.is_exhausted());
     let exhausted = exhausted.map(|sequence| without_numbers(sequence));
-    exhausted.chain(sequences.iter().filter_map(|sequence| sequence.fault())).collect()
+    exhausted.chain(sequences.iter().filter_map(|sequence| behind(sequence))).collect()
 }
 
 fn without_numbers(sequence: &Sequence) -> String {
-    let Sequence { name, table, largest_possible, .. } = sequence;
+    let Sequence { name, table, .. } = sequence;
     format!(
-        "`{name}` has no number left after {largest_possible}, so the next insert into `{table}` fails; {}",
+        "`{name}` has no number left after {}, so the next insert into `{table}` fails; {}",
+        sequence.last_possible(),
         remedy(sequence)
     )
+}
+
+/// The fault of a sequence behind its data, and what to do if `--fix` leaves it.
+fn behind(sequence: &Sequence) -> Option<String> {
+    let fault = sequence.fault()?;
+    let Sequence { name, is_tarsys, .. } = sequence;
+    Some(match sequence.free_number() {
+        _ if sequence.can_be_advanced() || !is_tarsys => fault,
+        Some(free) => format!(
+            "{fault}; `--fix` leaves a sequence as it is that counts down or has CYCLE: {}",
+            restart(name, free)
+        ),
+        None => format!(
+            "{fault}; `--fix` leaves the sequence as it is, because no number is left past the data: {}",
+            remedy(sequence)
+        ),
+    })
+}
+
+fn restart(name: &str, number: i128) -> String {
+    format!("run `ALTER SEQUENCE {name} RESTART WITH {number}`")
 }
 
 fn almost_without(sequence: &Sequence) -> String {
-    let Sequence { name, largest_possible, next, .. } = sequence;
-    let next = next.unwrap_or_default();
-    format!(
-        "the next number of `{name}` is {next}, and the largest possible one is {largest_possible}; {}",
-        remedy(sequence)
-    )
+    let Sequence { name, next, .. } = sequence;
+    let (next, last) = (next.unwrap_or_default(), sequence.last_possible());
+    let end = if sequence.is_ascending() { "largest" } else { "smallest" };
+    format!("the next number of `{name}` is {next}, and the {end} possible one is {last}; {}", remedy(sequence))
 }
 
 /// TARSy's only sequence is that of its events, which its backend keeps for a day. Every other table has rows to keep.
-fn remedy(sequence: &Sequence) -> &'static str {
+fn remedy(sequence: &Sequence) -> String {
     const TYPES: [i64; 2] = [i16::MAX as i64, i32::MAX as i64];
+    let last = sequence.last_possible();
     match (sequence.is_tarsys, sequence.table.as_str(), sequence.column.as_str()) {
         (true, "events", "id") => {
-            "stop the backend and run `TRUNCATE events RESTART IDENTITY`, which removes the last events"
+            format!("stop the backend and run `{}`, which removes the last events", empty_events(sequence))
         }
-        _ if TYPES.contains(&sequence.largest_possible) => "widen the column and the sequence to bigint",
-        _ if sequence.largest_possible == i64::MAX => {
-            "let it begin again at a number that is free, with `ALTER SEQUENCE ... RESTART WITH ...`"
+        _ if sequence.is_ascending() && TYPES.contains(&last) => {
+            "widen the column and the sequence to bigint".to_owned()
         }
-        _ => "raise the limit of the sequence, with `ALTER SEQUENCE ... NO MAXVALUE`",
+        _ if !sequence.is_ascending() || last == i64::MAX => {
+            "let it begin again at a number that is free, with `ALTER SEQUENCE ... RESTART WITH ...`".to_owned()
+        }
+        _ => "raise the limit of the sequence, with `ALTER SEQUENCE ... NO MAXVALUE`".to_owned(),
+    }
+}
+
+/// The statements that remove all events and let their sequence begin again as TARSy creates it.
+fn empty_events(sequence: &Sequence) -> String {
+    match sequence.is_owned && sequence.increment == 1 {
+        true => "TRUNCATE events RESTART IDENTITY".to_owned(),
+        false => format!(
+            "TRUNCATE events; ALTER SEQUENCE {} INCREMENT 1 NO MINVALUE NO MAXVALUE START WITH 1 RESTART",
+            sequence.name
+        ),
     }
 }
 
@@ -223,6 +284,7 @@ fn long_stages_line(stages: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::sequence::Privileges;
 
     fn sequence(next: Option<i128>) -> Sequence {
         Sequence {
@@ -233,9 +295,16 @@ mod tests {
             is_tarsys: true,
             table: "events".to_owned(),
             column: "id".to_owned(),
-            largest: Some(41),
+            is_owned: true,
+            privileges: Privileges { column: true, sequence: true, last_number: true },
+            increment: 1,
+            is_cycle: false,
+            given: [1, LARGEST_INTEGER],
+            possible: [1, LARGEST_INTEGER],
+            farthest: Some(41),
             next,
-            largest_possible: LARGEST_INTEGER,
+            is_next_used: None,
+            unread: next.is_none().then(|| DatabaseCause::new(ErrorClass::Privilege, "permission denied")),
         }
     }
 
@@ -259,8 +328,29 @@ mod tests {
         for (table, column) in [("llm_interactions", "seq"), ("events", "other"), ("alert_sessions", "id")] {
             assert_eq!(remedy(&of(table, column)), "widen the column and the sequence to bigint");
         }
-        let of_limit = |largest_possible| remedy(&Sequence { largest_possible, ..of("llm_interactions", "seq") });
+        let of_limit = |last| remedy(&Sequence { possible: [1, last], ..of("llm_interactions", "seq") });
         assert!(of_limit(1000).contains("NO MAXVALUE") && of_limit(i64::MAX).contains("RESTART WITH"));
+    }
+
+    #[test]
+    fn a_sequence_that_does_not_belong_to_its_table_is_restarted_by_its_name() {
+        let text = remedy(&Sequence { is_owned: false, ..sequence(Some(42)) });
+        assert!(
+            text.contains("TRUNCATE events; ALTER SEQUENCE events_id_seq ") && text.contains(" RESTART`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_another_application_has_is_a_note_and_tarsys_own_decides() {
+        let busy = Some(DatabaseCause::new(ErrorClass::Busy, "lock timeout"));
+        let other = Sequence { is_tarsys: false, unread: busy.clone(), ..sequence(None) };
+        assert_eq!(judged("sequences", &[sequence(Some(42)), other.clone()]).status, Status::Note);
+        let exhausted = judged("sequences", &[sequence(Some(i128::from(LARGEST_INTEGER) + 1)), other]);
+        assert_eq!((exhausted.status, exhausted.exit_code), (Status::Failed, ExitCode::Drift));
+        let own = judged("sequences", &[Sequence { unread: busy, ..sequence(None) }]);
+        assert_eq!((own.status, own.exit_code), (Status::Failed, ExitCode::Busy));
+        assert_eq!(own.detail.0, ["`events_id_seq` is not checked: lock timeout"]);
     }
 
     #[test]

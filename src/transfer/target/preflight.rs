@@ -134,10 +134,8 @@ async fn replication_role(reading: &Transaction) -> Result<Option<Obstacle>, DbE
     if setting == "origin" {
         return Ok(None);
     }
-    reading.execute_unprepared("SAVEPOINT attempt").await?;
-    let may_set = reading.execute_unprepared("SET LOCAL session_replication_role = origin").await;
-    reading.execute_unprepared("ROLLBACK TO SAVEPOINT attempt").await?;
-    Ok(may_set.is_err().then(|| Obstacle {
+    let set = async || reading.execute_unprepared("SET LOCAL session_replication_role = origin").await;
+    Ok(reading.attempt(set).await?.is_err().then(|| Obstacle {
         kind: ObstacleKind::ReplicationRole,
         object: "`session_replication_role`".to_owned(),
         what: format!("is `{setting}`, which turns off foreign keys, and this role may not change it"),

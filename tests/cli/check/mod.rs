@@ -7,3 +7,4 @@ mod findings;
 mod fix;
 mod large;
 mod orphans;
+mod sequences;
