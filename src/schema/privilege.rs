@@ -13,31 +13,30 @@ use crate::database::transaction::Transaction;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MissingPrivilege {
     pub privilege: String,
-    /// The names of these tables.
-    pub tables: String,
+    /// The names of these tables, or of these sequences.
+    pub objects: String,
 }
 
 impl fmt::Display for MissingPrivilege {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", self.privilege, self.tables)
+        write!(f, "{} on {}", self.privilege, self.objects)
     }
 }
 
-/// Which of these privileges the role lacks on the existing ones of the tables; the right to read comes first. The
-/// backend only reads the ledger where it may not upgrade the schema.
+/// The privilege to take numbers from a sequence.
+pub(crate) const USAGE: &str = "USAGE";
+
+/// Which of these privileges the role lacks on the existing ones of the tables, and [`USAGE`] on the sequences of their
+/// defaults; the right to read comes first. The backend only reads the ledger where it may not upgrade the schema.
 pub(crate) async fn lacking(
     connection: &Transaction,
     tables: &[&str],
     privileges: &[&str],
 ) -> Result<Vec<MissingPrivilege>, DbErr> {
-    let sql = "SELECT p AS privilege, string_agg(c.relname::text, ', ' ORDER BY c.relname) AS tables
-               FROM visible c, unnest($3) p
-               WHERE c.relname = ANY ($2) AND c.relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, p)
-                     AND (p = 'SELECT' OR c.relname <> 'alembic_version')
-               GROUP BY p ORDER BY p = 'SELECT' DESC, p";
-    let found = visible::rows(connection, sql, [tables, privileges].map(visible::texts)).await?;
+    let found =
+        visible::rows(connection, include_str!("privileges.sql"), [tables, privileges].map(visible::texts)).await?;
     let lacking = |row: &sea_orm::QueryResult| {
-        Ok(MissingPrivilege { privilege: row.try_get("", "privilege")?, tables: row.try_get("", "tables")? })
+        Ok(MissingPrivilege { privilege: row.try_get("", "privilege")?, objects: row.try_get("", "objects")? })
     };
     found.iter().map(lacking).collect()
 }

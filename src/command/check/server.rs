@@ -20,7 +20,7 @@ use crate::format::{duration, io_message, size};
 use crate::fs::regular_file;
 use crate::output::Status;
 use crate::schema::encoding;
-use crate::schema::privilege::{self, MissingPrivilege};
+use crate::schema::privilege::{self, MissingPrivilege, USAGE};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::state::SchemaState;
 
@@ -205,7 +205,7 @@ pub(crate) async fn privileges(connection: &Transaction, state: &SchemaState) ->
     if state.is_empty() {
         return Finding::skipped(NAME, "no tables yet");
     }
-    let wanted = ["SELECT", "INSERT", "UPDATE", "DELETE"];
+    let wanted = ["SELECT", "INSERT", "UPDATE", "DELETE", USAGE];
     let tables: Vec<_> = tables_of_tarsy().collect();
     let lacking = privilege::lacking(connection, &tables, &wanted).await;
     Finding::of(NAME, lacking, |lacking| role(NAME, &lacking))
@@ -222,10 +222,12 @@ fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
     } else {
         Finding::new(name, Status::Warning, format!("{detail}; that is enough for `check`, but not for the backend"))
     };
-    let missing: Vec<_> = lacking
-        .iter()
-        .map(|lacking| json!({ "privilege": lacking.privilege, "tables": lacking.tables.split(", ").collect::<Vec<_>>() }))
-        .collect();
+    let missing = lacking.iter().map(|MissingPrivilege { privilege, objects }| {
+        let objects = objects.split(", ").collect::<Vec<_>>();
+        let (tables, sequences) = if privilege == USAGE { (vec![], objects) } else { (objects, vec![]) };
+        json!({ "privilege": privilege, "tables": tables, "sequences": sequences })
+    });
+    let missing: Vec<_> = missing.collect();
     finding.because("privileges_missing").with(json!({ "missing": missing }))
 }
 
@@ -302,7 +304,7 @@ mod tests {
     #[test]
     fn a_role_that_may_only_read_is_enough_to_check() {
         let lacking =
-            |privilege: &str| MissingPrivilege { privilege: privilege.to_owned(), tables: "events".to_owned() };
+            |privilege: &str| MissingPrivilege { privilege: privilege.to_owned(), objects: "events".to_owned() };
         assert_eq!(role("privileges", &[]).status, Status::Ok);
         let reader = role("privileges", &[lacking("DELETE"), lacking("INSERT")]);
         assert_eq!(reader.status, Status::Warning);

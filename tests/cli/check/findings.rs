@@ -383,6 +383,32 @@ fn a_fault_of_another_applications_table_is_only_warned_of() {
 }
 
 #[apply(test)]
+fn privileges_on_all_columns_are_as_good_as_those_on_the_table() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    let role = Role::new(&database);
+    let on_columns = |table: &str, except: &str| {
+        database.execute(&format!(
+            "DO $$ BEGIN EXECUTE (SELECT format('GRANT SELECT (%1$s), INSERT (%1$s), UPDATE (%1$s) ON {table} TO {0}',
+                                                string_agg(quote_ident(attname), ', '))
+                                  FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0 AND attname <> '{except}');
+             END $$",
+            role.name
+        ));
+    };
+    database.execute(&format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {0};
+         REVOKE SELECT, INSERT, UPDATE ON mcp_communications FROM {0}",
+        role.name
+    ));
+    on_columns("mcp_communications", "tool_name");
+    let lacking =
+        "the role lacks SELECT on mcp_communications; INSERT on mcp_communications; UPDATE on mcp_communications";
+    is_found(&check_at(&role.url(), &database).expect(77), "privileges", "failed", lacking);
+    on_columns("mcp_communications", "");
+    is_found(&check_at(&role.url(), &database).expect(0), "privileges", "ok", "can read and write all tables");
+}
+
+#[apply(test)]
 fn a_small_sequence_that_is_new_is_not_nearly_exhausted() {
     let database = Database::postgresql();
     database.create_schema(Schema::Head);
