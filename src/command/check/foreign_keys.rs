@@ -1,7 +1,7 @@
 //! The check of the foreign keys: constraints that the server enforces, and rows without a parent.
 
 use migration::Revision;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use serde_json::json;
 
 use super::finding::Finding;
@@ -22,12 +22,66 @@ use crate::schema::visible;
 
 const NAME: &str = "foreign keys";
 
-/// Whether every row has its parent.
+/// Whether every row has its parent, and whether the server refuses one that has none.
 pub(crate) async fn foreign_keys(connection: &Transaction, found: &Schema, depth: Depth) -> Finding {
-    if connection.backend() == DbBackend::Postgres && depth == Depth::Quick {
-        return vouched_for(found);
+    let finding = if connection.backend() == DbBackend::Postgres && depth == Depth::Quick {
+        vouched_for(found)
+    } else {
+        Finding::of(NAME, count_orphans(connection, found).await, |orphans| lost_rows(&orphans))
+    };
+    if connection.backend() != DbBackend::Postgres || finding.status == Status::Failed {
+        return finding;
     }
-    Finding::of(NAME, count_orphans(connection, found).await, |orphans| lost_rows(&orphans))
+    match switched_off(connection).await {
+        Ok(off) => not_enforced(&off).unwrap_or(finding),
+        Err(error) => Finding::unanswered(NAME, &error.into()),
+    }
+}
+
+/// A foreign key whose triggers on a table do not fire.
+struct SwitchedOff {
+    child: String,
+    columns: String,
+    /// The table in SQL.
+    place: String,
+    /// Whether that is so for all keys, because of a setting of the session.
+    is_replica: bool,
+}
+
+async fn switched_off(connection: &Transaction) -> Result<Vec<SwitchedOff>, DbErr> {
+    let found = visible::rows(connection, include_str!("foreign_key_triggers.sql"), []).await?;
+    let read = |row: &QueryResult| {
+        let text = |name: &str| row.try_get::<String>("", name);
+        let (child, columns, place) = (text("child")?, text("columns")?, text("place")?);
+        Ok(SwitchedOff { child, columns, place, is_replica: row.try_get("", "is_replica")? })
+    };
+    found.iter().map(read).collect()
+}
+
+fn not_enforced(off: &[SwitchedOff]) -> Option<Finding> {
+    let setting = off.iter().find(|key| key.is_replica).map(|_| {
+        "`session_replication_role` is `replica` for this role, so that no foreign key is enforced; \
+         reset it for the role and for the database, with `ALTER ROLE ... RESET session_replication_role`"
+            .to_owned()
+    });
+    let keys = off.iter().filter(|key| !key.is_replica).map(|SwitchedOff { child, columns, place, .. }| {
+        format!(
+            "{child}({columns}) is not enforced, because its triggers on {place} are disabled; \
+             as a superuser run `ALTER TABLE {place} ENABLE TRIGGER ALL`"
+        )
+    });
+    let keys: Vec<_> = setting.into_iter().chain(keys).collect();
+    if keys.is_empty() {
+        return None;
+    }
+    let data = json!({ "keys": keys });
+    let next = "then `tarsy-db check --deep` finds the rows without a parent".to_owned();
+    let lines: Vec<_> = diff::first_of(keys).into_iter().chain([next]).collect();
+    let finding = match off.iter().any(|key| is_tarsys(&key.child)) {
+        true => Finding::failed(NAME, ExitCode::Drift, lines),
+        false => Finding::new(NAME, Status::Warning, lines),
+    };
+    Some(finding.because("triggers_disabled").with(data))
 }
 
 /// The rows without a parent.

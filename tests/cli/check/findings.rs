@@ -383,6 +383,42 @@ fn a_fault_of_another_applications_table_is_only_warned_of() {
 }
 
 #[apply(test)]
+fn a_foreign_key_whose_triggers_are_disabled_is_not_called_enforced() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    let statements = |table: &str, keys: &str| {
+        let words = format!(
+            "{keys} is not enforced, because its triggers on public.{table} are disabled; \
+             as a superuser run `ALTER TABLE public.{table} ENABLE TRIGGER ALL`"
+        );
+        for arguments in [&[][..], &["--deep"]] {
+            is_found(&check(&database, arguments).expect(4), "foreign keys", "failed", &words);
+        }
+        database.execute(&format!("ALTER TABLE {table} ENABLE TRIGGER ALL"));
+        finds(&database, 0, "foreign keys", "ok", "enforced by the server");
+    };
+    database.execute("ALTER TABLE llm_interactions DISABLE TRIGGER ALL");
+    statements("llm_interactions", "llm_interactions(session_id)");
+    // On the side of the parent.
+    database.execute("ALTER TABLE alert_sessions DISABLE TRIGGER ALL");
+    statements("alert_sessions", "stage_executions(session_id)");
+    database.execute(
+        "DO $$ DECLARE t text; BEGIN
+             FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'stage_executions'::regclass LOOP
+                 EXECUTE format('ALTER TABLE stage_executions ENABLE REPLICA TRIGGER %I', t);
+             END LOOP; END $$",
+    );
+    statements("stage_executions", "stage_executions(session_id)");
+    database.execute(
+        "CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE others (id int REFERENCES parents);
+         ALTER TABLE others DISABLE TRIGGER ALL",
+    );
+    finds(&database, 0, "foreign keys", "warning", "others(id) is not enforced");
+    database.execute("DROP TABLE others");
+    database.execute(&format!("ALTER DATABASE {} SET session_replication_role = replica", database.name()));
+    finds(&database, 4, "foreign keys", "failed", "`session_replication_role` is `replica` for this role");
+}
+
+#[apply(test)]
 fn privileges_on_all_columns_are_as_good_as_those_on_the_table() {
     let database = Database::postgresql().with_schema(Schema::Baseline);
     let role = Role::new(&database);
