@@ -594,6 +594,7 @@ fn every_kind_of_obstacle() {
         Prepared => [refused(ObstacleKind::Prepared)],
         SynchronousStandby => [refused(ObstacleKind::SynchronousStandby)],
         TemporaryFiles => [refused(ObstacleKind::TemporaryFiles)],
+        Sequence => [refused(ObstacleKind::Sequence)],
         Disk => [refused(ObstacleKind::Disk)],
     });
     let several = |kinds: &[ObstacleKind]| {

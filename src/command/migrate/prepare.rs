@@ -15,13 +15,14 @@ use crate::transfer::error::TransferError;
 use crate::transfer::job::forecast::Forecast;
 use crate::transfer::job::load::{CommitGuard, Load, Toast, has_lz4};
 use crate::transfer::job::orphans::Append;
-use crate::transfer::plan::{self, TransferPlan};
+use crate::transfer::plan::{self, TablePlan, TransferPlan};
 use crate::transfer::source::missing::Parents;
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
 use crate::transfer::source::unmapped::require_place;
 use crate::transfer::target::error::WriteError;
+use crate::transfer::target::numbers::{numbered, without_numbers};
 use crate::transfer::target::obstacle::{Obstacle, ObstacleError, ObstacleSeverity};
 use crate::transfer::target::operation::Operation;
 use crate::transfer::target::preflight::{self, TargetTables};
@@ -50,7 +51,7 @@ impl Run<'_> {
         watch: &Watch<'_>,
     ) -> Result<Prepared, TransferError> {
         let end = &self.source.end;
-        let (warnings, is_lz4) = self.preflight(target, work).await?;
+        let (mut warnings, is_lz4) = self.preflight(target, work).await?;
         // A value that a column of a table in use cannot hold is a hazard.
         let TargetState { found, schema, alterations } = inspect_target(target, end, work).await?;
         watch.elsewhere(require_place(snapshot.reader(), &end.schema, &schema, &self.arguments.ignore)).await?;
@@ -65,6 +66,7 @@ impl Run<'_> {
         let plan = TransferPlan { revision: end.revision, namespace, tables, alterations };
         let mut source = Source::begin(snapshot).await?;
         watch.elsewhere(self.examine(&mut source)).await?;
+        warnings.extend(watch.elsewhere(self.require_numbers(&mut source, &plan.tables)).await?);
         let amounts = watch.elsewhere(source.estimate(&plan.tables)).await?;
         let (now_us, tables, policies) = (self.now.timestamp_micros(), plan.tables.as_slice(), &self.policies);
         let orphans = match work {
@@ -91,6 +93,35 @@ impl Run<'_> {
         let need = std::fs::metadata(&self.source.path).ok().map(|metadata| copies * metadata.len());
         let wanted = TargetTables::new(&end.revision.tables(), &end.schema);
         let obstacles = preflight::look(target, work, &wanted, need).await?;
+        let (refusals, warnings) = self.sorted(obstacles);
+        if !refusals.is_empty() {
+            require_tarsys(target).await?;
+            return Err(TransferError::Obstacles(ObstacleError(refusals)));
+        }
+        let is_lz4 = self.arguments.toast == Toast::Lz4 && has_lz4(target).await?;
+        Ok((warnings, is_lz4))
+    }
+
+    /// Refuses rows that would leave the target's sequence without a number, or warns of them.
+    async fn require_numbers(
+        &self,
+        source: &mut Source,
+        tables: &[Arc<TablePlan>],
+    ) -> Result<Vec<Obstacle>, TransferError> {
+        let mut found = Vec::new();
+        for table in tables {
+            let Some((column, largest_possible)) = numbered(table) else { continue };
+            let largest = source.largest_number(&table.name, column).await?;
+            found.extend(largest.and_then(|largest| without_numbers(&table.name, column, largest, largest_possible)));
+        }
+        match self.sorted(found) {
+            (refusals, warnings) if refusals.is_empty() => Ok(warnings),
+            (refusals, _) => Err(TransferError::Obstacles(ObstacleError(refusals))),
+        }
+    }
+
+    /// The refusals and the warnings, which are logged.
+    fn sorted(&self, obstacles: Vec<Obstacle>) -> (Vec<Obstacle>, Vec<Obstacle>) {
         let (refusals, warnings): (Vec<_>, Vec<_>) =
             obstacles.into_iter().partition(|obstacle| obstacle.weight == ObstacleSeverity::Refusal);
         // The report of a dry run contains the warnings.
@@ -99,12 +130,7 @@ impl Run<'_> {
                 tracing::warn!("{warning}");
             }
         }
-        if !refusals.is_empty() {
-            require_tarsys(target).await?;
-            return Err(TransferError::Obstacles(ObstacleError(refusals)));
-        }
-        let is_lz4 = self.arguments.toast == Toast::Lz4 && has_lz4(target).await?;
-        Ok((warnings, is_lz4))
+        (refusals, warnings)
     }
 
     pub(crate) fn loading<'l>(

@@ -16,8 +16,10 @@ use super::pass::{Pass, Purpose};
 use super::reader::{Reader, Reporting};
 use super::row::RowIds;
 use super::snapshot::{Snapshot, SourceChanges};
+use super::table::rows_of;
 use super::undecided::Undecided;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
+use crate::database::quote::quoted;
 use crate::progress::{Amount, Phase, Progress};
 use crate::transfer::plan::TablePlan;
 use crate::transfer::report::Findings;
@@ -108,6 +110,18 @@ impl Source {
             .reader
             .run(move |connection| tables.iter().map(|table| estimate::of_table(connection, table, indexes)).collect());
         amounts.await.context((Verb::Count, "the rows of the source"))
+    }
+
+    /// The largest number in a column; `None` also if it cannot be read, which the copy reports.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] if the file is not readable at all.
+    pub(crate) async fn largest_number(&mut self, table: &str, column: &str) -> Result<Option<i64>, DatabaseError> {
+        let action = (Verb::Read, format!("the numbers of {table}"));
+        let sql = format!("SELECT max({0}) FROM {1} WHERE typeof({0}) = 'integer'", quoted(column), rows_of(table));
+        let largest =
+            self.reader.run(move |connection| Ok(connection.query_row(&sql, [], |row| row.get(0)).unwrap_or_default()));
+        largest.await.context(action)
     }
 
     /// Chooses `places` ranges of rows from a table of about so many bytes together.

@@ -9,6 +9,7 @@
 //! | [`conflict`] | rows that conflict with rows of the target |
 //! | [`read_back`] | reads the target's rows back |
 //! | [`staging`] | temporary tables for rows to append |
+//! | [`numbers`] | numbers of the source that leave none to a sequence |
 //! | [`parents`] | which missing rows of the source the target has |
 //! | [`copy`] | copies one table from the reading thread to the server |
 //! | [`indexes`] | drops indexes and keys for the load and recreates them |
@@ -25,6 +26,7 @@ pub(crate) mod disk_space;
 pub(crate) mod empty;
 pub(crate) mod error;
 pub(crate) mod indexes;
+pub(crate) mod numbers;
 pub(crate) mod obstacle;
 pub(crate) mod operation;
 pub(crate) mod own_indexes;

@@ -110,6 +110,8 @@ pub enum ObstacleKind {
     RowSecurity,
     /// `session_replication_role` turns off foreign keys and triggers.
     ReplicationRole,
+    /// The source's numbers leave none, or few, to a sequence.
+    Sequence,
     /// A publication sends the loaded rows to its subscribers.
     Publication,
     /// A subscription writes to a table.

@@ -57,6 +57,30 @@ fn all_obstacles_are_listed_at_once() {
 }
 
 #[apply(test)]
+fn a_source_that_leaves_no_number_for_the_next_event_is_refused() {
+    let source = Database::sqlite().with_schema(Schema::Head);
+    source
+        .execute("INSERT INTO events (id, channel, payload, created_at) VALUES (1, 'c', '{}', '2026-01-01 00:00:00')");
+    let to = |number: i64| source.execute(&format!("UPDATE events SET id = {number}"));
+    let target = Database::postgresql();
+    to(2_147_483_647);
+    let empty = baseline::listing(&target);
+    for flags in [&[][..], &["--dry-run"], &["--append"]] {
+        let refused = Outcome::of(migrate(&source, &target).args(flags)).expect(7);
+        is_listed(&refused, "sequence", "events.id", &["goes up to 2147483647 in the source", "smaller ones"]);
+        assert_eq!(baseline::listing(&target), empty);
+    }
+    to(2_147_483_646);
+    let warned = Outcome::of(migrate(&source, &target).arg("--dry-run")).expect(0).json();
+    assert_eq!(warned["warnings"][0]["kind"], "sequence", "{warned:#}");
+    to(1);
+    Outcome::of(&mut migrate(&source, &target)).expect(0);
+    to(2_147_483_647);
+    Outcome::of(migrate(&source, &target).arg("--append")).expect(7);
+    target.execute("INSERT INTO events (channel) VALUES ('theirs')");
+}
+
+#[apply(test)]
 fn privileges_alone_are_77() {
     let (source, target) = one_session_and_nothing();
     target.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
