@@ -25,7 +25,7 @@ use crate::schema::model::Schema;
 pub(crate) async fn integrity(connection: &Transaction, depth: Depth) -> Finding {
     const NAME: &str = "integrity";
     if connection.backend() == DbBackend::Postgres {
-        return Finding::ok(NAME, "checked by the server itself");
+        return Finding::ok(NAME, "left to the server (data checksums, `pg_amcheck`)");
     }
     let pragma = match depth {
         Depth::Deep => "integrity_check",
