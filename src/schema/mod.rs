@@ -15,6 +15,7 @@
 //! | [`drift`] | the error for tables that do not match their revision; `diff` finds the differences |
 //! | [`diff`] | the differences between two schemas |
 //! | [`repair`] | repairs while the backend works: indexes and sequences |
+//! | [`older_transactions`] | the transactions that hold up the building of an index |
 //! | [`sequence`] | sequences, and whether they are ahead of the data |
 //! | [`parent_index`] | an index that TARSy lacks and large histories need |
 //! | [`early`] | columns that exist before the revision that adds them |
@@ -43,6 +44,7 @@ pub(crate) mod error;
 pub(crate) mod expected;
 pub(crate) mod lock;
 pub(crate) mod model;
+pub(crate) mod older_transactions;
 pub(crate) mod parent_index;
 pub(crate) mod privilege;
 pub(crate) mod read;

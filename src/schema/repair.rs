@@ -1,8 +1,11 @@
 //! Repairs that change no row and work while the backend runs: indexes and sequences.
 
-use sea_orm::DbBackend;
+use std::time::Duration;
+
+use sea_orm::{DbBackend, DbErr};
 
 use super::model::Index;
+use super::older_transactions;
 use super::sequence::{self, Applications, Sequence};
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
@@ -32,18 +35,19 @@ impl Repair {
     }
 
     /// Applies the repair. On PostgreSQL writers are not blocked while an index is built, on a connection of its own; an
-    /// interruption leaves an invalid index, which the next run rebuilds.
+    /// interruption leaves an invalid index, which the next run rebuilds. `left` is how long the repairs of one run may
+    /// still wait for older transactions.
     ///
     /// # Errors
     /// [`DatabaseError`]; nothing but that invalid index remains.
-    pub(crate) async fn apply(&self, connection: &Connection) -> Result<(), DatabaseError> {
+    pub(crate) async fn apply(&self, connection: &Connection, left: &mut Duration) -> Result<(), DatabaseError> {
         match self {
             Repair::CreateIndex { name, table, index } => {
-                let done = create(connection, name, table, index).await;
+                let done = create(connection, name, table, index, left).await;
                 done.context((Verb::Create, format!("index {name}")))
             }
             Repair::RebuildIndex { name, table } => {
-                rebuild(connection, name, table).await.context((Verb::Recreate, format!("index {name}")))
+                rebuild(connection, name, table, left).await.context((Verb::Recreate, format!("index {name}")))
             }
             Repair::AdvanceSequence(sequence) => {
                 sequence.advance(connection).await.context((Verb::Set, format!("sequence {}", sequence.name)))
@@ -71,14 +75,22 @@ pub(crate) async fn plan(
     Ok(repairs)
 }
 
-async fn create(connection: &Connection, name: &str, table: &str, index: &Index) -> Result<(), DatabaseCause> {
+async fn create(
+    connection: &Connection,
+    name: &str,
+    table: &str,
+    index: &Index,
+    left: &mut Duration,
+) -> Result<(), DatabaseCause> {
     let namespace = connection.namespace().await?;
     if connection.backend() != DbBackend::Postgres {
         return Ok(connection.execute_alone(&create_on_sqlite(name, table, index)).await?);
     }
-    // The build waits for every older transaction, but blocks no session: it may take long.
+    let place = namespace.table(table);
+    older_transactions::wait_for_end(connection, &place, name, left).await?;
+    // The build itself has no limit: it blocks no session, and may take long.
     let mut own = connection.open_own(None).await?;
-    let sql = create_on_postgresql(name, &namespace.table(table), index);
+    let sql = create_on_postgresql(name, &place, index);
     let done = own.execute(&sql).await.map_err(DatabaseCause::from);
     // An index that already exists belongs to another session, which may be building it.
     let is_ours = |cause: &DatabaseCause| cause.class != ErrorClass::AlreadyExists;
@@ -90,8 +102,9 @@ async fn create(connection: &Connection, name: &str, table: &str, index: &Index)
     done
 }
 
-async fn rebuild(connection: &Connection, name: &str, table: &str) -> Result<(), DatabaseCause> {
+async fn rebuild(connection: &Connection, name: &str, table: &str, left: &mut Duration) -> Result<(), DatabaseCause> {
     let namespace = connection.namespace().await?;
+    older_transactions::wait_for_end(connection, &namespace.table(table), name, left).await?;
     let sql = format!("REINDEX INDEX CONCURRENTLY {}", index_of(&namespace, name, table));
     let mut own = connection.open_own(None).await?;
     let done = own.execute(&sql).await;

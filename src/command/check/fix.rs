@@ -12,6 +12,7 @@ use crate::database::writable::require_primary;
 use crate::exit_code::ExitCode;
 use crate::output::Status;
 use crate::schema::lock::RepairLock;
+use crate::schema::older_transactions;
 use crate::schema::read::schema_and_state;
 use crate::schema::repair::{self, Repair};
 use crate::schema::state_error::StateError;
@@ -77,9 +78,9 @@ async fn plan(connection: &Connection) -> Result<RepairPlan, DatabaseCause> {
 
 /// Applies each repair; returns what was done, or why it failed.
 async fn apply(connection: &Connection, repairs: &[Repair]) -> Vec<Result<String, DatabaseError>> {
-    let mut results = Vec::new();
+    let (mut results, mut left) = (Vec::new(), older_transactions::LIMIT);
     for repair in repairs {
-        results.push(repair.apply(connection).await.map(|()| repair.done()));
+        results.push(repair.apply(connection, &mut left).await.map(|()| repair.done()));
     }
     results
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::baseline;
 use crate::support::birth::{self, Born};
+use crate::support::cases::each;
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::process::Held;
@@ -125,10 +126,7 @@ fn an_index_is_created_while_others_write() {
     };
     let writer = Held::begin(&database, &insert("open"));
     let mut fix = Running::start(&database, &["check", "--fix"]);
-    database.wait_until(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
-         AND query LIKE 'CREATE INDEX CONCURRENTLY%'",
-    );
+    fix.says("index ix_alert_sessions_status: waiting up to 30s until pid ");
     database.execute(&format!("SET lock_timeout = '2s'; {}", insert("meanwhile")));
     assert!(!fix.is_over());
     writer.close();
@@ -139,15 +137,53 @@ fn an_index_is_created_while_others_write() {
 }
 
 #[apply(test)]
+fn an_index_that_another_transaction_holds_up_is_given_up_and_not_left_invalid() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Head);
+    database.execute(
+        "DROP INDEX ix_chats_session_id;
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_chats_pod_last_interaction'::regclass",
+    );
+    let before = baseline::listing(&database);
+    let held = Held::begin(&database, "LOCK TABLE chats IN SHARE UPDATE EXCLUSIVE MODE");
+    let started = std::time::Instant::now();
+    let fixed = check(&database, &["--fix"]).expect(75);
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
+    is_found(&fixed, "repairs", "failed", "has an open transaction that would hold it up; gave up after 30s");
+    assert_eq!(baseline::listing(&database), before);
+    held.close();
+    check(&database, &["--fix"]).expect(0);
+    stands_at(&database, 23);
+}
+
+#[apply(test)]
+fn a_writer_and_an_older_snapshot_are_waited_for_and_named() {
+    let holders = [
+        "INSERT INTO chats (chat_id, conversation_history, chain_id) VALUES ('c', '', 'c')",
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM events",
+    ];
+    each(holders, |holder| {
+        let database = Database::postgresql();
+        database.create_schema(Schema::Head);
+        database.execute("DROP INDEX ix_chats_session_id");
+        let held = Held::begin(&database, holder);
+        let mut fix = Running::start(&database, &["check", "--fix"]);
+        fix.says("index ix_chats_session_id: waiting up to 30s until pid ");
+        assert_eq!(database.number("SELECT count(*) FROM pg_class WHERE relname = 'ix_chats_session_id'"), 0);
+        held.close();
+        fix.finish().expect(0);
+    });
+}
+
+#[apply(test)]
 fn two_at_once_do_not_spoil_the_index() {
     let database = Database::postgresql();
     database.create_schema(Schema::Head);
     database.execute("DROP INDEX ix_chats_session_id");
     let writer =
         Held::begin(&database, "INSERT INTO chats (chat_id, conversation_history, chain_id) VALUES ('c', '', 'c')");
-    let first = Running::start(&database, &["check", "--fix"]);
-    // The index is there from now on, and is invalid.
-    database.wait_until("SELECT count(*) FROM pg_class WHERE relname = 'ix_chats_session_id'");
+    let mut first = Running::start(&database, &["check", "--fix"]);
+    first.says("index ix_chats_session_id: waiting ");
     let second = check(&database, &["--fix"]).expect(75);
     is_found(&second, "repairs", "failed", "another `check --fix` is running");
     writer.close();
