@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::DbBackend;
 
 use super::model::Index;
 use super::older_transactions;

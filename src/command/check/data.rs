@@ -8,6 +8,9 @@ use super::finding::Finding;
 use super::mode::{Depth, OnOverdue};
 use crate::command::retention::Retention;
 use crate::database::connection::rows;
+use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::namespace::tables_of_tarsy;
+use crate::database::quote::literal;
 use crate::database::transaction::Transaction;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
@@ -31,12 +34,43 @@ pub(crate) async fn integrity(connection: &Transaction, depth: Depth) -> Finding
         Depth::Deep => "integrity_check",
         Depth::Quick => "quick_check",
     };
-    let lines = pragma_lines(connection, pragma).await;
-    Finding::of(NAME, lines, |lines| damage(NAME, pragma, lines))
+    let lines = lines(connection, &format!("SELECT {pragma} AS line FROM pragma_{pragma}")).await;
+    match lines.map_err(DatabaseCause::from) {
+        // A table of another application needs a collation, a function or a module of that application.
+        Err(cause) if cause.class == ErrorClass::Other => {
+            integrity_of_own_tables(connection, NAME, pragma, &cause).await
+        }
+        lines => Finding::of(NAME, lines, |lines| damage(NAME, pragma, lines)),
+    }
 }
 
-async fn pragma_lines(connection: &Transaction, pragma: &str) -> Result<Vec<String>, DbErr> {
-    let rows = rows(connection, &format!("SELECT {pragma} AS line FROM pragma_{pragma}")).await?;
+/// The check of TARSy's tables alone, where that of the whole file failed for this reason.
+async fn integrity_of_own_tables(
+    connection: &Transaction,
+    name: &'static str,
+    pragma: &str,
+    cause: &DatabaseCause,
+) -> Finding {
+    let tables: Vec<_> = tables_of_tarsy().map(literal).collect();
+    let sql = format!(
+        "SELECT c.{pragma} AS line FROM sqlite_schema s CROSS JOIN pragma_{pragma}(s.name) c
+         WHERE s.type = 'table' AND s.name IN ({})",
+        tables.join(", ")
+    );
+    Finding::of(name, lines(connection, &sql).await, |mut lines| {
+        lines.retain(|line| line != "ok");
+        if !lines.is_empty() {
+            return damage(name, pragma, lines);
+        }
+        let of_others = format!("other tables were not checked: {cause}");
+        let data = json!({ "pragma": pragma, "findings": [of_others] });
+        let detail = vec![format!("{pragma} found no damage in TARSy's tables"), of_others];
+        Finding::new(name, Status::Note, detail).because("others_not_checked").with(data)
+    })
+}
+
+async fn lines(connection: &Transaction, sql: &str) -> Result<Vec<String>, DbErr> {
+    let rows = rows(connection, sql).await?;
     rows.iter().map(|row| row.try_get("", "line")).collect()
 }
 

@@ -57,6 +57,33 @@ fn a_damaged_file_is_a_failure() {
 }
 
 #[apply(test)]
+fn a_collation_or_a_function_of_another_application_is_no_damage() {
+    let cases = [
+        ("name COLLATE nocase", "name COLLATE theirs", "no such collation sequence: theirs"),
+        ("lower(name)", "their_key(name)", "unknown function: their_key()"),
+    ];
+    each(cases, |(known, theirs, reason)| {
+        let database = file_with_history();
+        database.execute(&format!(
+            "CREATE TABLE dashboards (name TEXT); CREATE INDEX by_name ON dashboards ({known});
+             PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(sql, '{known}', '{theirs}') WHERE name = 'by_name'"
+        ));
+        let checked = check(&database, &["--deep"]).expect(0);
+        is_found(&checked, "integrity", "note", &format!("other tables were not checked: {reason}"));
+        check(&database, &[]).expect(0);
+        // TARSy's own tables are checked.
+        let page = database.number("SELECT rootpage FROM sqlite_schema WHERE name = 'llm_interactions'");
+        let mut bytes = fs::read(database.file()).expect("the file is there");
+        let start = usize::try_from(page - 1).expect("a page") * 4096;
+        bytes[start..start + 100].fill(0xff);
+        fs::write(database.file(), bytes).expect("the file can be written");
+        let (status, detail) = finding(&check(&database, &["--deep"]), "integrity");
+        assert_eq!(status, "failed", "{detail}");
+    });
+}
+
+#[apply(test)]
 fn a_truncated_file_is_a_failure() {
     let database = file_with_history();
     let path = database.file();
