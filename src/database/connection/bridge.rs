@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use super::relay::relay;
 use super::server::{self, Session};
 use super::startup::{self, OPTIONS, SessionSetting};
-use crate::database::failure::{DatabaseCause, ErrorClass, relayed};
+use crate::database::failure::{DatabaseCause, ErrorClass, refuses_options, relayed};
 use crate::database::url::PostgresqlAddress;
 
 /// The pauses in milliseconds after a login that was one too many: a session that has just ended may still count.
@@ -167,18 +167,12 @@ type Connected = std::result::Result<Session, DatabaseCause>;
 /// Connects, if need be without the settings that a pooler refuses.
 async fn connect(address: &PostgresqlAddress, settings: Vec<SessionSetting>) -> Connected {
     match connect_patiently(address, &settings).await {
-        Err(cause) if is_refused(&cause) => {
+        Err(cause) if refuses_options(&cause.message) => {
             let plain: Vec<_> = settings.into_iter().filter(|(name, _)| name != OPTIONS).collect();
             connect_patiently(address, &plain).await
         }
         connected => connected,
     }
-}
-
-/// Whether a pooler refuses settings in the login, as PgBouncer does ("unsupported startup parameter"), and Amazon's
-/// ("doesn't support command-line options").
-fn is_refused(cause: &DatabaseCause) -> bool {
-    ["startup parameter", "command-line options"].iter().any(|refused| cause.message.contains(refused))
 }
 
 async fn connect_patiently(address: &PostgresqlAddress, settings: &[SessionSetting]) -> Connected {

@@ -59,6 +59,12 @@ impl DatabaseCause {
         Self { server: Some(Box::new(answer.into())), ..cause }
     }
 
+    /// The cause with which a PostgreSQL server refuses a login.
+    #[must_use]
+    pub(crate) fn of_login(answer: &Answer<'_>) -> Self {
+        Self { class: postgresql::class_of_login(answer), ..Self::of_answer(answer) }
+    }
+
     /// What a PostgreSQL server said beside the message.
     #[must_use]
     pub(crate) fn server(&self) -> Option<&ServerAnswer> {

@@ -2,10 +2,14 @@
 
 use super::cause::DatabaseCause;
 use super::class::ErrorClass;
+use super::postgresql::refuses_options;
 use super::sqlite::TEMPORARY_FILES;
 
 /// What PgBouncer reports where it has no session on the server.
 const POOLER_WITHOUT_SESSION: [&str; 3] = ["query_wait_timeout", "server login has been failing", "(server down)"];
+
+/// What PgBouncer reports where its `[databases]` lacks a name.
+const POOLER_WITHOUT_DATABASE: &str = "no such database: ";
 
 /// What a message says if another host of the URL may be the primary.
 pub(crate) const OTHER_HOSTS: &str = "the URL names other hosts";
@@ -59,6 +63,10 @@ impl DatabaseCause {
                 "connect as the owner of the tables (unless they have FORCE ROW LEVEL SECURITY), or let a superuser \
                  run `ALTER ROLE ... BYPASSRLS` for this role"
             }
+            ErrorClass::NoSuchDatabase if self.message.starts_with(POOLER_WITHOUT_DATABASE) => {
+                "add the name to `[databases]` of PgBouncer, or correct the URL; a database that the server lacks is created by \
+                 `tarsy-db init --create-database` with a URL of the server itself"
+            }
             ErrorClass::NoSuchDatabase => {
                 "check the database name in the URL; `tarsy-db init --create-database` creates the database and its tables"
             }
@@ -110,9 +118,13 @@ impl DatabaseCause {
                 "set `DIRECT_DATABASE_URL` to a URL of the server itself"
             }
             ErrorClass::Pooler => "connect to the server directly, or to a pool in session mode",
-            ErrorClass::Configuration if self.message.contains("startup parameter") => {
+            ErrorClass::Configuration if refuses_options(&self.message) => {
                 "remove `options` from the URL, or unset `PGOPTIONS`, because the pooler refuses it; `ALTER ROLE ... SET \
                  ...` gives each session of the role the same setting"
+            }
+            ErrorClass::Configuration if self.server().is_some() => {
+                "check the role, the database and `options` in the URL and in `PGOPTIONS`; the log of the server, or of the \
+                 pooler, says more"
             }
             ErrorClass::Disabled if self.message.contains("not currently accepting connections") => {
                 "let the owner of the database run `ALTER DATABASE ... ALLOW_CONNECTIONS true`"

@@ -28,5 +28,5 @@ pub use self::class::ErrorClass;
 pub use self::error::DatabaseError;
 pub(crate) use self::error::ResultExt;
 pub(crate) use self::hint::{FIND_PRIMARY, OTHER_HOSTS};
-pub(crate) use self::postgresql::{Answer, ServerAnswer};
+pub(crate) use self::postgresql::{Answer, ServerAnswer, refuses_options};
 pub(crate) use self::transport::{OTHER_PROGRAM, io_message};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgDatabaseError;
 
 use super::class::ErrorClass;
+use crate::exit_code::ExitCode;
 
 /// The fields of a server's error that say what failed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -125,6 +126,33 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
     }
 }
 
+/// Classifies an answer to a login. Nothing of the database was read or changed, so that what is elsewhere a fault of its
+/// tables, its files or this program is one of the settings, or of the server.
+pub(crate) fn class_of_login(answer: &Answer<'_>) -> ErrorClass {
+    match class(answer) {
+        _ if refuses_options(answer.message) || WRONG_SETTINGS.contains(&answer.code) => ErrorClass::Configuration,
+        // The server lacks memory, or room on its disk, or cannot read its catalogs.
+        _ if matches!(answer.code, "53000" | "53100" | "53200" | "53400" | "58030" | "XX001" | "XX002") => {
+            ErrorClass::ConnectionLost
+        }
+        class => match class.exit_code() {
+            ExitCode::Internal | ExitCode::Drift | ExitCode::Data | ExitCode::InputOutput => ErrorClass::Configuration,
+            _ => class,
+        },
+    }
+}
+
+/// The answers to `options` that the server does not understand or does not accept: a syntax error, a name that is not
+/// one, a wrong value, an unknown setting, and one that needs a restart.
+const WRONG_SETTINGS: [&str; 5] = ["42601", "42602", "22023", "42704", "55P02"];
+
+/// Whether a pooler refuses settings in the login, as PgBouncer does ("unsupported startup parameter"), and Amazon's
+/// ("doesn't support command-line options").
+#[must_use]
+pub(crate) fn refuses_options(message: &str) -> bool {
+    ["startup parameter", "command-line options"].iter().any(|refused| message.contains(refused))
+}
+
 const ALLOCATION: &str = "invalid memory alloc request size ";
 /// What the parts of a value of at most 1 GB may take. The server counts them in 32 bits.
 const LARGEST_ALLOCATION: u64 = u32::MAX as u64;
@@ -184,6 +212,20 @@ mod tests {
         for (message, expected) in cases {
             assert_eq!(class(&Answer { code: "08P01", message, ..Answer::default() }), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn a_login_ends_as_a_fault_of_the_settings_or_of_the_server() {
+        let of = |code, message| class_of_login(&Answer { code, message, ..Answer::default() });
+        for code in ["0A000", "2BP01", "42P01", "42704", "58000", "58P01", "22P02", "P0001", "XX000", ""] {
+            assert_eq!(of(code, "any"), ErrorClass::Configuration, "{code}");
+        }
+        for code in ["53100", "53200", "53400", "58030", "XX001"] {
+            assert_eq!(of(code, "any"), ErrorClass::ConnectionLost, "{code}");
+        }
+        assert_eq!(of("53300", "any"), ErrorClass::TooManyConnections);
+        assert_eq!(of("28P01", "any"), ErrorClass::Authentication);
+        assert_eq!(of("0A000", "doesn't support command-line options"), ErrorClass::Configuration);
     }
 
     #[test]

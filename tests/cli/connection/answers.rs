@@ -126,3 +126,45 @@ fn the_hint_for_a_full_role_or_database_names_its_own_limit() {
         assert!(!shown.contains("max_connections"), "{shown}");
     });
 }
+
+/// An error as a server sends it.
+fn refusal(code: &str, text: &str) -> Vec<u8> {
+    message(b'E', format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0").as_bytes())
+}
+
+#[apply(test)]
+fn a_refused_login_is_a_fault_of_the_settings_or_of_the_server() {
+    let settings = "check the role, the database and `options` in the URL";
+    let lost = "run `tarsy-db wait`, then the same command again";
+    let pooler = "add the name to `[databases]` of PgBouncer";
+    let cases = [
+        ("0A000", "doesn't support command-line options", 78, "remove `options` from the URL, or unset `PGOPTIONS`"),
+        ("0A000", "not supported by this proxy", 78, settings),
+        ("XX000", "Tenant or user not found", 78, settings),
+        ("58000", "No pool configured for database", 78, settings),
+        ("58P01", "could not access file \"x\"", 78, settings),
+        ("42P01", "relation does not exist", 78, settings),
+        ("08P01", "no such database: tarsy", 78, pooler),
+        ("3D000", "no such database: tarsy", 78, pooler),
+        ("53100", "could not write init file", 69, lost),
+        ("53200", "out of memory", 69, lost),
+        ("53400", "configuration limit exceeded", 69, lost),
+        ("XX001", "page damaged", 69, lost),
+    ];
+    each(cases, |(code, text, exit_code, hint)| {
+        for before in [vec![], message(b'R', &[0; 4])] {
+            let url = server_that_sends(&[before, refusal(code, text)].concat());
+            run_at(&format!("{url}?options=-ca.b%3Dc"), &["info"]).expect(exit_code).tells(&[text, hint]);
+        }
+    });
+}
+
+#[apply(test)]
+fn a_server_that_cannot_start_a_process_says_so_in_plain_text() {
+    let text = "could not fork new process for connection: Resource temporarily unavailable";
+    let url = server_that_sends(format!("E{text}\n\0").as_bytes());
+    for mode in ["disable", "prefer"] {
+        let refused = run_at(&format!("{url}?sslmode={mode}"), &["info"]).expect(69);
+        refused.tells(&[&format!("because: {text}\n"), "run `tarsy-db wait`"]);
+    }
+}

@@ -91,6 +91,14 @@ fn a_missing_unix_socket_is_named_with_its_directory() {
 }
 
 #[apply(test)]
+fn what_is_no_directory_of_a_unix_socket_is_named() {
+    let directory = test_directory();
+    let file = write_file(directory.path(), "file", "");
+    let refused = run_at(&format!("postgresql://u@/d?host={file}"), &["info"]).expect(78);
+    refused.tells(&[&format!("{file} is not a directory")]);
+}
+
+#[apply(test)]
 fn an_attempt_takes_as_long_as_it_may() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = silent.local_addr().expect("an address").port();

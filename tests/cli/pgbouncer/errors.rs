@@ -116,7 +116,7 @@ fn a_prune_goes_on_after_a_pause_and_counts_each_session_once() {
 fn a_wrong_name_and_a_wrong_password_are_what_they_are_without_a_pooler() {
     let database = Database::postgresql().with_schema(Schema::Head);
     let pgbouncer = PgBouncer::before(&database, &[]);
-    fail(&pgbouncer.url("other"), 78, &["no such database", "hint: check the database name"]);
+    fail(&pgbouncer.url("other"), 78, &["no such database: other", "hint: add the name to `[databases]` of PgBouncer"]);
     let url = pgbouncer.url("transaction").replacen(":test-password@", ":wrong@", 1);
     fail(&url, 77, &["authentication failed", "hint: check user and password"]);
 }

@@ -1,6 +1,6 @@
 //! A failed attempt to connect to a server, and what it rules out.
 
-use crate::database::failure::{DatabaseCause, ErrorClass, OTHER_PROGRAM};
+use crate::database::failure::{Answer, DatabaseCause, ErrorClass, OTHER_PROGRAM};
 
 /// What a failed attempt rules out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,22 @@ impl Failure {
         Self { reach, cause: DatabaseCause::new(class, message) }
     }
 
+    /// The server's refusal.
+    pub(super) fn of_answer(answer: &Answer<'_>, reach: Reach) -> Self {
+        // Another encryption would not help a server that is starting up; another host may.
+        let reach = if answer.code == "57P03" { Reach::Host } else { reach };
+        Self { reach, cause: DatabaseCause::of_login(answer) }
+    }
+
+    /// An error of the operating system.
+    pub(super) fn of_io(error: &std::io::Error, reach: Reach) -> Self {
+        let mut cause = DatabaseCause::of_io(error);
+        if cause.class == ErrorClass::InputOutput {
+            cause.class = ErrorClass::Unreachable;
+        }
+        Self { reach, cause }
+    }
+
     /// An error of TLS itself.
     pub(super) fn of_tls(error: &openssl::ssl::Error, reach: Reach) -> Self {
         let reason = error.ssl_error().and_then(|stack| stack.errors().first()?.reason());
@@ -51,7 +67,7 @@ impl From<std::io::Error> for Failure {
         match (tls, error.kind()) {
             (Some(tls), _) => Self::of_tls(tls, Reach::Everything),
             (None, std::io::ErrorKind::InvalidData) => Self::of_protocol(&error.to_string()),
-            (None, _) => Self { reach: Reach::Everything, cause: DatabaseCause::of_io(&error) },
+            (None, _) => Self::of_io(&error, Reach::Everything),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::failure::{Failure, Reach};
 use super::messages::{Message, Messages};
 use super::password_file::Password;
 use crate::database::connection::startup::{self, SessionSetting};
-use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::failure::ErrorClass;
 use crate::database::url::{ChannelBinding, LoginKind, RequiredLogin};
 
 /// The types of the server's messages.
@@ -217,21 +217,9 @@ fn framed(body: &[u8]) -> Vec<u8> {
     [b"p", &length.to_be_bytes()[..], body].concat()
 }
 
-/// The answers to `options` that the server does not understand or does not accept: a syntax error, a name that is not
-/// one, a wrong value, an unknown setting, and one that needs a restart.
-const WRONG_SETTINGS: [&str; 5] = ["42601", "42602", "22023", "42704", "55P02"];
-
 /// The server's error.
 fn refusal(message: &Message, reach: Reach) -> Failure {
-    message.with_answer(|answer| {
-        // Another encryption would not help a server that is starting up; another host may.
-        let reach = if answer.code == "57P03" { Reach::Host } else { reach };
-        let mut cause = DatabaseCause::of_answer(answer);
-        if WRONG_SETTINGS.contains(&answer.code) {
-            cause.class = ErrorClass::Configuration;
-        }
-        Failure { reach, cause }
-    })
+    message.with_answer(|answer| Failure::of_answer(answer, reach))
 }
 
 fn invalid(what: &str) -> Failure {

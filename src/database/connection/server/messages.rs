@@ -4,6 +4,7 @@ use std::io::{Error, ErrorKind, Result};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::failure::{Failure, Reach};
 use super::socket::Stream;
 use crate::database::failure::Answer;
 
@@ -75,6 +76,9 @@ impl Messages {
     /// Receives a message. One of another kind than these is an error.
     pub(super) async fn receive(&mut self, kinds: &[u8]) -> Result<Message> {
         loop {
+            if is_plain_text(&self.received) {
+                return self.receive_text().await;
+            }
             if let Some(kind) = self.received.first().filter(|kind| !kinds.contains(kind)) {
                 let shown = char::from(*kind).escape_default();
                 return Err(Error::new(ErrorKind::InvalidData, format!("unexpected message of type '{shown}'")));
@@ -89,8 +93,21 @@ impl Messages {
         }
     }
 
+    /// Receives the rest of an error in plain text.
+    async fn receive_text(&mut self) -> Result<Message> {
+        while !self.received.contains(&0) && self.received.len() < LONGEST {
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                break;
+            }
+        }
+        let text = self.received[1..].split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
+        let body = [b"C08006\0M", text, b"\0\0"].concat();
+        let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+        Ok(Message::of([b"E", &length.to_be_bytes()[..], &body].concat()))
+    }
+
     /// Asks for one value, after the login.
-    pub(super) async fn ask(&mut self, sql: &str) -> Result<Vec<u8>> {
+    pub(super) async fn ask(&mut self, sql: &str) -> std::result::Result<Vec<u8>, Failure> {
         let length = u32::try_from(sql.len() + 5).unwrap_or(u32::MAX);
         self.send(&[b"Q", &length.to_be_bytes()[..], sql.as_bytes(), b"\0"].concat()).await?;
         let mut value = Vec::new();
@@ -99,7 +116,7 @@ impl Messages {
             match message.kind() {
                 // Behind the number of columns and the length of the value.
                 b'D' => value = message.body().get(6..).unwrap_or_default().to_vec(),
-                b'E' => return Err(Error::other(message.with_answer(|answer| answer.message.to_owned()))),
+                b'E' => return Err(message.with_answer(|answer| Failure::of_answer(answer, Reach::Everything))),
                 b'Z' => return Ok(value),
                 _ => {}
             }
@@ -112,13 +129,23 @@ impl Messages {
     }
 }
 
+/// Whether an error has the form of the protocol before version 3, as from a server that cannot start a process: the text
+/// is where the length is now.
+fn is_plain_text(received: &[u8]) -> bool {
+    received.first() == Some(&b'E') && announced_length(received).is_some_and(|length| length > LONGEST)
+}
+
+fn announced_length(received: &[u8]) -> Option<usize> {
+    let bytes = received.get(1..5)?.try_into().expect("four bytes");
+    Some(usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX))
+}
+
 /// The length of the message that begins here, if it is complete.
 fn length_of(received: &[u8]) -> Result<Option<usize>> {
-    let Some(length) = received.get(1..5) else { return Ok(None) };
-    let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
-    match usize::try_from(length) {
-        Ok(length @ 4..=LONGEST) => Ok(Some(length + 1).filter(|length| *length <= received.len())),
-        _ => Err(Error::new(
+    match announced_length(received) {
+        None => Ok(None),
+        Some(length @ 4..=LONGEST) => Ok(Some(length + 1).filter(|length| *length <= received.len())),
+        Some(length) => Err(Error::new(
             ErrorKind::InvalidData,
             format!("a message of {length} bytes violates the PostgreSQL protocol"),
         )),

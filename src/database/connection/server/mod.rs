@@ -14,8 +14,8 @@
 //! | [`verify`] | whether the server's certificate is accepted, and why not |
 //! | [`patience`] | the limit of an attempt, and what it waited for |
 //! | [`messages`] | whole messages of the protocol |
-//! | [`failure`] | a failed attempt, and what it rules out |
 //! | [`socket`] | TCP and Unix sockets |
+//! | [`failure`] | a failed attempt, and what it rules out |
 
 mod client_certificate;
 mod failure;
@@ -136,9 +136,9 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     async fn run(self) -> Result<Session, Failure> {
-        let of_host = |cause| Failure { reach: Reach::Host, cause };
-        let places = Place::all(self.host).await.map_err(|error| of_host(DatabaseCause::of_io(&error)))?;
-        let mut last = of_host(DatabaseCause::new(ErrorClass::NameResolution, "the host name has no address"));
+        let places = Place::all(self.host).await?;
+        let message = "the host name has no address".to_owned();
+        let mut last = Failure::new(Reach::Host, ErrorClass::NameResolution, message);
         for place in hosts::shuffled(places, self.address.host_order) {
             let attempt = Attempt { of: &self, place: &place, patience: Patience::new(self.address) };
             match attempt.run().await {
@@ -177,8 +177,7 @@ impl Attempt<'_> {
 
     async fn connect(&self, encryption: Encryption) -> Result<Session, Failure> {
         let socket = self.patience.over(Phase::Connect, self.place.connect()).await?;
-        let of_address = |error| Failure { reach: Reach::Address, cause: DatabaseCause::of_io(&error) };
-        let socket = socket.map_err(of_address)?;
+        let socket = socket.map_err(|error| self.place.failure(&error))?;
         peer::require(&socket, self.of.address.required_peer.as_deref())?;
         match (socket, encryption) {
             (Socket::Tcp(stream), Encryption::Tls | Encryption::TlsIfOffered) => {

@@ -1,6 +1,6 @@
 //! Sockets to a PostgreSQL server.
 
-use std::io::Result;
+use std::io::{ErrorKind, Result};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -10,12 +10,17 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
+use super::failure::{Failure, Reach};
+use crate::database::failure::ErrorClass;
 use crate::database::url::{HostPlace, Protection};
 
 /// How long a connection is idle before a probe, and the interval between probes.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// How many probes may stay unanswered.
 const PROBES: u32 = 3;
+
+/// The operating system's limit of the path of a Unix socket, in bytes.
+const LONGEST_SOCKET: usize = 107;
 
 /// A connection to a server, with or without TLS.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -37,14 +42,33 @@ pub(super) enum Socket {
 
 impl Place {
     /// All places of a host.
-    pub(super) async fn all(host: HostPlace<'_>) -> Result<Vec<Self>> {
+    pub(super) async fn all(host: HostPlace<'_>) -> std::result::Result<Vec<Self>, Failure> {
         if host.is_unix_socket() {
             let path = format!("{}/.s.PGSQL.{}", host.host, host.port);
+            if path.len() > LONGEST_SOCKET {
+                let length = path.len();
+                let message =
+                    format!("the path of the Unix socket, {path}, has {length} bytes; {LONGEST_SOCKET} are possible");
+                return Err(Failure::new(Reach::Host, ErrorClass::Configuration, message));
+            }
             // In the place of the zero byte that begins the name of a socket without a file.
             let path = path.strip_prefix('@').map(|name| format!("\0{name}")).unwrap_or(path);
             return Ok(vec![Self::UnixSocket(path.into())]);
         }
-        Ok(lookup_host((host.host, host.port)).await?.map(Self::Address).collect())
+        let addresses = lookup_host((host.host, host.port)).await;
+        Ok(addresses.map_err(|error| Failure::of_io(&error, Reach::Host))?.map(Self::Address).collect())
+    }
+
+    /// Why a connection could not be opened.
+    pub(super) fn failure(&self, error: &std::io::Error) -> Failure {
+        match self {
+            Self::UnixSocket(path) if error.kind() == ErrorKind::NotADirectory => {
+                let directory = path.parent().unwrap_or(path).display();
+                let message = format!("{directory} is not a directory: name the one that has the server's Unix socket");
+                Failure::new(Reach::Address, ErrorClass::Configuration, message)
+            }
+            _ => Failure::of_io(error, Reach::Address),
+        }
     }
 
     /// How a connection without TLS is protected.
