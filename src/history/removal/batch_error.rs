@@ -89,6 +89,14 @@ pub(super) fn kept_by_trigger(table: &str) -> DatabaseCause {
     DatabaseCause::new(ErrorClass::Other, message)
 }
 
+/// Without an error these rows would be orphans, and the archive would lack them.
+pub(crate) fn not_in_index(table: &str) -> DatabaseCause {
+    let message =
+        format!("rows of {table} belong to a session and are not found by it: an index of {table} is damaged");
+    let remedy = format!("`REINDEX {table}` in sqlite3 rebuilds the indexes; then run the same command again");
+    DatabaseCause::new(ErrorClass::Corrupt, message).with_remedy(remedy)
+}
+
 /// A trigger or a policy kept rows: without an error the next batch would find them again, forever.
 pub(super) fn too_few_removed(gone: u64, wanted: usize, table: &str) -> DatabaseCause {
     let message = format!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, SelectStatement, UnionType};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Order, Query, SelectStatement, UnionType};
 use sea_orm::{ColumnTrait, DbBackend, DbErr, QueryResult};
 
 use super::known_sessions::{KnownSession, MOST_NAMED};
@@ -14,9 +14,9 @@ use crate::database::namespace::Namespace;
 use crate::history::entity::{self, alert_sessions};
 use crate::history::id_set::{IdSet, is_none_of};
 use crate::history::removal::batch::{Batch, DeleteStatements};
-use crate::history::removal::batch_error::{BatchError, gave_way};
-use crate::history::tables::{CHATS, DEPENDENTS, Dependent, SESSIONS};
-use crate::schema::model::Schema;
+use crate::history::removal::batch_error::{BatchError, gave_way, not_in_index};
+use crate::history::tables::{CHATS, DEPENDENTS, Dependent, Reference, SESSIONS, STAGES, references_to_stages};
+use crate::schema::model::{Index, Schema};
 
 /// The most sessions of a batch: they are listed in memory.
 pub(crate) const MOST_AT_ONCE: u32 = 1 << 16;
@@ -150,7 +150,7 @@ pub(crate) async fn remove_batch(
     let is_kept = |id: &str| kept.contains(id) || page.selection.is_needed(id);
     let (staying, going): (Vec<_>, Vec<_>) = picked.sessions.iter().partition(|session| is_kept(&session.session_id));
     picked.kept = staying.into_iter().cloned().collect();
-    delete(&mut batch, &dependents, &going, may_continue).await?;
+    delete(&mut batch, schema, &dependents, &going, may_continue).await?;
     Ok(Some(batch))
 }
 
@@ -214,6 +214,7 @@ async fn examine(
 /// Deletes sessions and the rows that belong to them.
 async fn delete(
     batch: &mut Batch,
+    schema: &Schema,
     dependents: &[Dependent],
     sessions: &[&KnownSession],
     may_continue: impl Fn() -> bool,
@@ -235,6 +236,9 @@ async fn delete(
     // One table after the other, so that the pages of its indexes stay in memory.
     for dependent in dependents {
         for part in sessions.chunks(PART) {
+            if dependent.table == STAGES {
+                require_no_interactions(batch, schema, &listed(part)).await?;
+            }
             let is_of_session = dependent.of_sessions(batch.namespace(), &listed(part));
             batch.delete(dependent.table, is_of_session).await?;
             if !may_continue() {
@@ -246,6 +250,45 @@ async fn delete(
         batch.delete(SESSIONS, listed(part).contains(alert_sessions::Column::SessionId.as_column_ref())).await?;
     }
     batch.require_removed(SESSIONS, sessions.len())
+}
+
+/// Makes sure on SQLite that no interactions of the sessions are left, which were found by one index, by another one: that of
+/// the stages. An index may lack entries.
+async fn require_no_interactions(batch: &Batch, schema: &Schema, sessions: &IdSet) -> Result<(), BatchError> {
+    for (table, query) in interactions_by_stage(batch.namespace(), schema, sessions) {
+        if batch.one(&query).await?.is_some() {
+            return Err(not_in_index(table).into());
+        }
+    }
+    Ok(())
+}
+
+/// The queries for one of the interactions of sessions on SQLite, found by the index of the stages, where there is one.
+fn interactions_by_stage(
+    namespace: &Namespace,
+    schema: &Schema,
+    sessions: &IdSet,
+) -> impl Iterator<Item = (&'static str, SelectStatement)> {
+    let has_index = |reference: &Reference| {
+        let leads = |index: &Index| {
+            index.predicate.is_none() && index.columns.first().is_some_and(|first| first == reference.column)
+        };
+        schema.tables.get(reference.child).is_some_and(|table| table.indexes.values().any(leads))
+    };
+    let of_interactions = references_to_stages(schema).filter(|reference| reference.child != STAGES);
+    of_interactions.filter(has_index).map(|Reference { child, column, key, .. }| {
+        // A cross join runs in this order, and `+` keeps SQLite from the index by which the rows were deleted.
+        let query = Query::select()
+            .expr(Expr::cust("1"))
+            .from(namespace.table_ref(STAGES).alias("s"))
+            .cross_join(namespace.table_ref(child).alias("o"))
+            .and_where(sessions.contains(("s", "session_id")))
+            .and_where(Expr::col(("o", column)).equals(("s", key)))
+            .and_where(sessions.has(Expr::cust(r#"+"o"."session_id""#)))
+            .limit(1)
+            .to_owned();
+        (child, query)
+    })
 }
 
 /// The keys of sessions.
@@ -264,6 +307,7 @@ mod tests {
 
     use super::*;
     use crate::database::connection::Connection;
+    use crate::schema;
 
     fn session(started_at_us: i64, session_id: &str) -> KnownSession {
         KnownSession { started_at_us, session_id: session_id.into() }
@@ -316,6 +360,30 @@ mod tests {
         assert_eq!(stretches(0), [0]);
         assert_eq!(stretches(MOST_NAMED), [MOST_NAMED]);
         assert_eq!(stretches(2 * MOST_NAMED + 1), [MOST_NAMED, MOST_NAMED, 1]);
+    }
+
+    #[tokio::test]
+    async fn interactions_are_looked_up_by_the_index_of_their_stages_or_not_at_all() {
+        let connection = Connection::in_memory().await;
+        let sql = "CREATE TABLE stage_executions (execution_id VARCHAR PRIMARY KEY, session_id VARCHAR);
+            CREATE INDEX of_session ON stage_executions (session_id);
+            CREATE TABLE llm_interactions (interaction_id VARCHAR, session_id VARCHAR, stage_execution_id VARCHAR);
+            CREATE INDEX by_session ON llm_interactions (session_id);
+            CREATE INDEX by_stage ON llm_interactions (stage_execution_id);
+            CREATE TABLE mcp_communications (session_id VARCHAR, stage_execution_id VARCHAR)";
+        connection.execute_alone(sql).await.expect("sound SQL");
+        let schema = connection.reading(async |reading| schema::read::schema(reading).await).await.expect("a schema");
+        let sessions = IdSet::listed(DbBackend::Sqlite, vec!["a".to_owned(), "b".to_owned()]);
+        let namespace = Namespace::default();
+        let queries: Vec<_> = interactions_by_stage(&namespace, &schema, &sessions).collect();
+        let tables: Vec<_> = queries.iter().map(|(table, _)| *table).collect();
+        assert_eq!(tables, ["llm_interactions"], "the other table has no such index");
+        let mut statement = DbBackend::Sqlite.build(&queries[0].1);
+        statement.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let steps = connection.reading(async |reading| reading.query_all_raw(statement).await).await.expect("a plan");
+        let steps: Vec<String> = steps.iter().map(|row| row.try_get("", "detail").expect("text")).collect();
+        assert!(steps[0].starts_with("SEARCH s USING INDEX of_session"), "{steps:?}");
+        assert!(steps[1].starts_with("SEARCH o USING INDEX by_stage"), "{steps:?}");
     }
 
     #[tokio::test]

@@ -4,13 +4,30 @@ use serde_json::Value;
 
 use crate::support::cases::each;
 use crate::support::history::{
-    DAY_US, NOW, NOW_US, OLD_US, assert_whole, counts, insert_session, insert_whole_sessions, session_ids,
+    DAY_US, NOW, NOW_US, OLD_US, assert_whole, counts, insert_session, insert_whole_sessions, rows, session_ids,
 };
 use crate::support::prune::{prune, refuse_to_delete, rows_by_table};
+use crate::support::sqlite_file::empty_index;
 use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 /// The start of a session that is exactly 90 days old.
 const EDGE_US: i64 = NOW_US - 90 * DAY_US;
+
+#[apply(test)]
+fn sessions_whose_interactions_a_damaged_index_lacks_stay_whole() {
+    let database = Database::sqlite().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 3, OLD_US);
+    let before = rows(&database);
+    each(["llm_interactions", "mcp_communications"], |table| {
+        empty_index(&database, &format!("ix_{table}_session_id"));
+        let refused = prune(&database, &["--yes"]).expect(74);
+        refused.fails_with(&[&format!("an index of {table} is damaged"), &format!("`REINDEX {table}` in sqlite3")]);
+        database.execute(&format!("REINDEX {table}"));
+        assert!(rows(&database) == before, "a row is gone");
+    });
+    assert_eq!(prune(&database, &["--yes"]).expect(0).json()["removed"]["rows"]["llm_interactions"], 3);
+    assert_eq!(rows(&database).len(), 0);
+}
 
 #[apply(test)]
 fn what_started_before_the_cutoff_goes_and_the_edge_stays(database: &Database) {

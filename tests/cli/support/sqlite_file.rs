@@ -61,17 +61,20 @@ pub(crate) fn with_left_over_wal() -> Database {
 /// Leaves every index of a file without an entry: each gets the page of another one that never had any.
 pub(crate) fn empty_every_index(source: &Database) {
     let indexes = source.texts("SELECT name FROM sqlite_schema WHERE type = 'index' ORDER BY name");
-    for (number, index) in indexes.iter().flatten().enumerate() {
-        let of = |what: &str| format!("SELECT {what} FROM sqlite_schema WHERE name = '{index}'");
-        let table = source.texts(&of("tbl_name"))[0].clone().expect("an index has a table");
-        source.execute(&format!("CREATE INDEX empty_{number} ON {table} (1) WHERE 0"));
-        source.execute(&format!(
-            "PRAGMA writable_schema = ON;
-             UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'empty_{number}')
-             WHERE name = '{index}';
-             DELETE FROM sqlite_schema WHERE name = 'empty_{number}'"
-        ));
-    }
+    indexes.iter().flatten().for_each(|index| empty_index(source, index));
+}
+
+/// Leaves an index without an entry.
+pub(crate) fn empty_index(source: &Database, index: &str) {
+    let table = source.texts(&format!("SELECT tbl_name FROM sqlite_schema WHERE name = '{index}'"));
+    let table = table[0].as_ref().expect("an index has a table");
+    source.execute(&format!("CREATE INDEX empty ON {table} (1) WHERE 0"));
+    source.execute(&format!(
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'empty')
+         WHERE name = '{index}';
+         DELETE FROM sqlite_schema WHERE name = 'empty'"
+    ));
 }
 
 /// Makes sure that a move leaves every file with its content and its time, and no other file.
