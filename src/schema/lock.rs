@@ -93,7 +93,7 @@ impl Diagnostic for Locked {
 /// The holder of the lock, as far as the database shows it.
 async fn holder(connection: &Connection) -> String {
     let holder = match connection.backend() {
-        DbBackend::Postgres => postgresql_holder(connection).await,
+        DbBackend::Postgres => postgresql_holder(connection, &[]).await,
         _ => sqlite_holder(connection).await,
     };
     holder.ok().flatten().unwrap_or_else(|| "another process".to_owned())
@@ -104,12 +104,24 @@ fn holder_of_file(url: &DatabaseUrl) -> String {
     url.sqlite_path().and_then(process_holding).unwrap_or_else(|| "another process".to_owned())
 }
 
-/// Finds the session with the advisory lock, or else the oldest one with a lock on one of the tables.
-async fn postgresql_holder(connection: &Connection) -> Result<Option<String>, DbErr> {
+/// The modes of locks of a PostgreSQL table with which other sessions may delete its rows.
+const ALLOW_DELETES: [&str; 4] = ["AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock"];
+
+/// The session whose lock of one of the tables on PostgreSQL lets no other session delete rows, if there is one.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn holder_against_deletes(connection: &Connection) -> Result<Option<String>, DbErr> {
+    postgresql_holder(connection, &ALLOW_DELETES).await
+}
+
+/// Finds the session with the advisory lock, or else the oldest one with a lock on one of the tables, in another mode than
+/// these.
+async fn postgresql_holder(connection: &Connection, except: &[&str]) -> Result<Option<String>, DbErr> {
     let [high, low] = [KEY >> 32, KEY & 0xffff_ffff].map(Value::from);
-    let tables = visible::texts(&tables_of_tarsy().collect::<Vec<_>>());
-    let statement =
-        Statement::from_sql_and_values(DbBackend::Postgres, include_str!("lock_holder.sql"), [high, low, tables]);
+    let [tables, except] = [&tables_of_tarsy().collect::<Vec<_>>()[..], except].map(visible::texts);
+    let values = [high, low, tables, except];
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, include_str!("lock_holder.sql"), values);
     let holder = connection.reading(async |reading| reading.query_one_raw(statement).await).await?;
     holder.map(|row| row.try_get("", "holder")).transpose()
 }

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use sea_orm::DbBackend;
 
+use super::history::OpenHistory;
 use super::outcome::Stop;
 use super::removal::{Failing, Removal, add};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::error::Error;
 use crate::format;
 use crate::history::removal::batch_error::{BatchError, FailedIn};
+use crate::schema::lock::holder_against_deletes;
 
 /// The shortest time limit of an attempt to reconnect.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
@@ -125,7 +127,15 @@ impl Removal<'_> {
 
     /// Waits before the rows are tried again that other sessions have locked.
     pub(crate) async fn wait_for_locks(&mut self, error: &BatchError) -> Result<(), Stop> {
+        let is_first = !self.failing().is_reported;
         self.report_retry(error);
+        if is_first {
+            let OpenHistory { watch, connection, .. } = &*self.history;
+            let holder = watch.over(async { Ok::<_, BatchError>(holder_against_deletes(connection).await?) });
+            if let Ok(Some(holder)) = self.interrupt.or(holder).await.map_err(Stop::Signal)? {
+                tracing::warn!("one of TARSy's tables is locked by {holder}");
+            }
+        }
         self.rest(PAUSES[0]).await
     }
 
