@@ -9,7 +9,7 @@ use std::time::Instant;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::ending::give_up;
-use super::load::Load;
+use super::load::{Load, SEQUENCE_OF};
 use crate::database::connection::Connection;
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::namespace::tables_of_tarsy;
@@ -240,7 +240,7 @@ async fn advance_sequences(connection: &mut PgConnection, table: &TablePlan) -> 
         }
         let sql = format!(
             "SELECT s, largest, largest - coalesce(pg_sequence_last_value(s::regclass), 0) AS ahead
-             FROM pg_get_serial_sequence($1, $2) AS s, (SELECT max({})::bigint AS largest FROM {}) AS staged
+             FROM ({SEQUENCE_OF}) AS sequence, (SELECT max({})::bigint AS largest FROM {}) AS staged
              WHERE s IS NOT NULL AND largest IS NOT NULL",
             quoted(&column.name),
             staging::place(table)

@@ -309,13 +309,16 @@ async fn lock_empty_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>
     Ok(require_empty(connection, plan).await?)
 }
 
+/// Gives the sequence of a table's column.
+pub(crate) const SEQUENCE_OF: &str = include_str!("sequence_of.sql");
+
 /// Sets sequences beyond their data and analyzes the tables.
 async fn finish_tables(connection: &mut PgConnection, plan: &[Arc<TablePlan>]) -> Result<(), TransferError> {
     for table in plan {
         for column in &table.columns {
             let sql = format!(
                 "SELECT setval(s, greatest(largest, 1), coalesce(largest >= 1, false))
-                 FROM pg_get_serial_sequence($1, $2) s, (SELECT max({column}) AS largest FROM {table}) t
+                 FROM ({SEQUENCE_OF}) sequence, (SELECT max({column}) AS largest FROM {table}) t
                  WHERE s IS NOT NULL",
                 column = quoted(&column.name),
                 table = table.qualified_name,

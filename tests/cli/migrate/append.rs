@@ -242,6 +242,25 @@ fn sequences_are_behind_the_events_that_came_and_never_go_back() {
 }
 
 #[apply(test)]
+fn the_sequence_of_the_default_is_set_whichever_column_it_belongs_to() {
+    each(["NONE", "alert_sessions.started_at_us"], |owner| {
+        let source = Database::sqlite().with_schema(Schema::Head);
+        let target = Database::postgresql().with_schema(Schema::Head);
+        source.execute(
+            "INSERT INTO alert_sessions (session_id, agent_type, alert_type, status, chain_id, started_at_us, alert_data)
+             VALUES ('s', 'k', 'a', 'completed', 'c', 1700000000000000, '{}')",
+        );
+        target.execute(&format!("ALTER SEQUENCE events_id_seq AS bigint OWNED BY {owner}"));
+        for (id, expected) in [(8, 9), (5000, 5001)] {
+            let event = "INSERT INTO events (id, channel, payload, created_at)";
+            source.execute(&format!("{event} VALUES ({id}, 'x', '{{}}', '2026-01-31 12:00:00')"));
+            append(&source, &target).expect(0);
+            assert_eq!(target.number("SELECT nextval('events_id_seq')"), expected);
+        }
+    });
+}
+
+#[apply(test)]
 fn less_may_be_compared() {
     each(["counts", "none"], |verify| {
         let (source, target) = two_histories();
