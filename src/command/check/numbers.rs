@@ -96,7 +96,8 @@ fn unread_finding(name: &'static str, sequence: &Sequence, cause: &DatabaseCause
 }
 
 fn not_checked(sequence: &Sequence) -> Option<String> {
-    let cause = sequence.unread.as_ref()?;
+    let cause = sequence.unread.as_ref()?.to_string();
+    let cause = cause.lines().next().unwrap_or_default();
     Some(format!("`{}` of another application is not checked: {cause}", sequence.name))
 }
 

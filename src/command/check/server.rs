@@ -73,12 +73,48 @@ pub(crate) async fn postgresql(reader: &BoundedReader<'_>) -> Vec<Finding> {
         Ok(facts) => facts,
         Err(error) => return vec![Finding::unanswered("server", &error.into())],
     };
-    vec![
-        version(&facts),
-        encoding(facts.encoding.clone()),
-        time_zone(facts.time_zone.as_deref()),
-        postgresql_writable(&facts),
-    ]
+    let mut findings = vec![version(&facts), encoding(facts.encoding.clone())];
+    if facts.major >= FIRST_WITH_COLLATION_VERSION {
+        let versions = reader.read_catalogs(Rows::Visible, async |reading| collation_versions(reading).await).await;
+        findings.extend(versions.flatten().ok().and_then(|versions| collation(&versions)));
+    }
+    findings.extend([time_zone(facts.time_zone.as_deref()), postgresql_writable(&facts)]);
+    findings
+}
+
+/// The first PostgreSQL release that records with which version of the collation a database was created.
+const FIRST_WITH_COLLATION_VERSION: i32 = 15;
+
+/// The versions of the collation by which the indexes of a database are sorted. `C` has none.
+struct CollationVersions {
+    /// The database, quoted if needed.
+    database: String,
+    recorded: Option<String>,
+    actual: Option<String>,
+}
+
+async fn collation_versions(reading: &Transaction) -> Result<CollationVersions, DbErr> {
+    let sql = "SELECT quote_ident(datname) AS database, datcollversion AS recorded,
+                      pg_database_collation_actual_version(oid) AS actual
+               FROM pg_database WHERE datname = current_database()";
+    let row = row(reading, sql).await?;
+    let [recorded, actual] = ["recorded", "actual"].map(|name| row.try_get("", name));
+    Ok(CollationVersions { database: row.try_get("", "database")?, recorded: recorded?, actual: actual? })
+}
+
+/// A note if the operating system sorts texts by another version than when the indexes were built.
+fn collation(versions: &CollationVersions) -> Option<Finding> {
+    let CollationVersions { database, recorded: Some(recorded), actual: Some(actual) } = versions else { return None };
+    let lines = vec![
+        format!(
+            "the database was created with version {recorded} of its collation, and the server now has {actual}: \
+             indexes of texts may be in the wrong order; as the owner of the database run"
+        ),
+        format!("REINDEX DATABASE {database};"),
+        format!("ALTER DATABASE {database} REFRESH COLLATION VERSION;"),
+    ];
+    let note = Finding::new("collation", Status::Note, lines).because("collation_version_changed");
+    (recorded != actual).then(|| note.with(json!({ "recorded": recorded, "actual": actual })))
 }
 
 async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> {
@@ -273,6 +309,18 @@ mod tests {
             (old.status, old.detail.0),
             (Status::Warning, vec!["PostgreSQL 13.11 is out of support".to_owned()])
         );
+    }
+
+    #[test]
+    fn another_version_of_the_collation_is_noted() {
+        let text = |version: &str| Some(version.to_owned());
+        let versions = |recorded, actual| CollationVersions { database: "\"My\"".to_owned(), recorded, actual };
+        for (recorded, actual) in [(None, None), (None, text("2.36")), (text("2.36"), text("2.36"))] {
+            assert!(collation(&versions(recorded, actual)).is_none());
+        }
+        let found = collation(&versions(text("2.31"), text("2.36"))).expect("a note");
+        assert_eq!((found.status, found.detail.0.len()), (Status::Note, 3));
+        assert_eq!(found.detail.0[2], "ALTER DATABASE \"My\" REFRESH COLLATION VERSION;");
     }
 
     #[test]
