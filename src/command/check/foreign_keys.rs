@@ -24,17 +24,21 @@ const NAME: &str = "foreign keys";
 
 /// Whether every row has its parent, and whether the server refuses one that has none.
 pub(crate) async fn foreign_keys(connection: &Transaction, found: &Schema, depth: Depth) -> Finding {
-    let finding = if connection.backend() == DbBackend::Postgres && depth == Depth::Quick {
-        vouched_for(found)
-    } else {
-        Finding::of(NAME, count_orphans(connection, found).await, |orphans| lost_rows(&orphans))
-    };
-    if connection.backend() != DbBackend::Postgres || finding.status == Status::Failed {
-        return finding;
+    if connection.backend() != DbBackend::Postgres {
+        return Finding::of(NAME, count_orphans(connection, found).await, |orphans| lost_rows(&orphans));
     }
-    match switched_off(connection).await {
-        Ok(off) => not_enforced(&off).unwrap_or(finding),
-        Err(error) => Finding::unanswered(NAME, &error.into()),
+    // Before a query of the rows may fail.
+    let off = match switched_off(connection).await {
+        Ok(off) => off,
+        Err(error) => return Finding::unanswered(NAME, &error.into()),
+    };
+    let finding = match depth {
+        Depth::Quick => vouched_for(found),
+        Depth::Deep => Finding::of(NAME, count_orphans(connection, found).await, |orphans| lost_rows(&orphans)),
+    };
+    match finding.status {
+        Status::Failed => finding,
+        _ => not_enforced(&off).unwrap_or(finding),
     }
 }
 
