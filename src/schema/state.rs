@@ -236,7 +236,10 @@ async fn postgresql_columns(connection: &Transaction) -> Result<Vec<QueryResult>
     if connection.namespace().path().is_empty() {
         // Nothing would be found, which would look like an empty database.
         let message = "the search path has no schema that the role may use";
-        return Err(DatabaseCause::new(ErrorClass::Privilege, message));
+        return Err(DatabaseCause::new(ErrorClass::Privilege, message).with_remedy(
+            "let the owner of the schema grant the role USAGE on it, or correct the `search_path` of the role or of the \
+             database: `ALTER ROLE ... RESET search_path`",
+        ));
     }
     let sql = "SELECT c.relname::text AS table_name, c.nspname::text AS schema_name, a.attname::text AS column_name
                FROM visible c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped

@@ -56,7 +56,7 @@ impl DatabaseCause {
     pub(crate) fn of_answer(answer: &Answer<'_>) -> Self {
         postgresql::log(answer);
         let cause = Self::new(postgresql::class(answer), postgresql::message(answer));
-        Self { server: Some(Box::new(answer.into())), ..cause }
+        Self { server: Some(Box::new(answer.into())), remedy: postgresql::remedy(answer).map(Into::into), ..cause }
     }
 
     /// The cause with which a PostgreSQL server refuses a login.

@@ -21,6 +21,9 @@ pub(crate) const FIND_PRIMARY: &str =
 /// What a message says if a host was reached that is not the primary.
 const NOT_PRIMARY: [&str; 2] = ["`target_session_attrs=read-write`", "`target_session_attrs=primary`"];
 
+/// The SQLSTATE of RAISE in a function.
+const RAISED: &str = "P0001";
+
 /// What the operating system reports where a Unix socket is missing.
 const NO_SOCKET: &str = "no such file or directory";
 
@@ -102,6 +105,10 @@ impl DatabaseCause {
             ErrorClass::ReadOnly => {
                 "connect to the primary, or reset `default_transaction_read_only` of the role or the database"
             }
+            ErrorClass::Constraint if self.server().is_some_and(|server| server.sqlstate == RAISED) => {
+                "a trigger or an event trigger of your own refuses it with this message: change it, or disable it \
+                 meanwhile; `tarsy-db check` lists what you added to the tables"
+            }
             ErrorClass::Constraint => {
                 "other rows may refer to these rows, or a constraint or trigger of your own may refuse the change: \
                  `tarsy-db check` lists what you added"
@@ -121,6 +128,10 @@ impl DatabaseCause {
             ErrorClass::Configuration if refuses_options(&self.message) => {
                 "remove `options` from the URL, or unset `PGOPTIONS`, because the pooler refuses it; `ALTER ROLE ... SET \
                  ...` gives each session of the role the same setting"
+            }
+            ErrorClass::Configuration if self.message.contains("invalid database") => {
+                "drop that database, because a DROP DATABASE that was interrupted left only part of it, or name another one \
+                 in the URL"
             }
             ErrorClass::Configuration if self.server().is_some() => {
                 "check the role, the database and `options` in the URL and in `PGOPTIONS`; the log of the server, or of the \

@@ -73,6 +73,17 @@ pub(crate) fn message(answer: &Answer<'_>) -> String {
     }
 }
 
+/// The function of the server that refuses a change of a published table.
+const WITHOUT_REPLICA_IDENTITY: &str = "CheckCmdReplicaIdentity";
+
+/// What the operator does about an answer, where its class does not say it.
+pub(crate) fn remedy(answer: &Answer<'_>) -> Option<&'static str> {
+    (answer.routine == Some(WITHOUT_REPLICA_IDENTITY)).then_some(
+        "let the owner of the table run `ALTER TABLE ... REPLICA IDENTITY DEFAULT`, or the owner of the publication take \
+         its deletes and updates out: `ALTER PUBLICATION ... SET (publish = 'insert')`",
+    )
+}
+
 /// Classifies an answer by its SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
     match answer.code {
@@ -104,15 +115,20 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         // Where transactions are serializable by default, a standby refuses every query with this.
         "0A000" if answer.routine == Some("GetSerializableTransactionSnapshot") => ErrorClass::Standby,
         "2BP01" | "0A000" => ErrorClass::Needed,
+        // A publication with deletes or updates needs a table's replica identity.
+        "55000" if answer.routine == Some(WITHOUT_REPLICA_IDENTITY) => ErrorClass::Needed,
         "42P07" | "42710" | "42809" => ErrorClass::AlreadyExists,
         // RAISE in a trigger of the operator's.
         "P0001" => ErrorClass::Constraint,
         "42P05" | "26000" => ErrorClass::Pooler,
-        "XX001" | "XX002" => ErrorClass::Corrupt,
+        // The last one: the file of a table is missing.
+        "XX001" | "XX002" | "58P01" => ErrorClass::Corrupt,
         // A column or a table that the revision has and the database lacks.
         "42703" | "42P01" => ErrorClass::Schema,
         // ALTER DATABASE ... ALLOW_CONNECTIONS false.
         "55000" if answer.message.contains("not currently accepting connections") => ErrorClass::Disabled,
+        // A DROP DATABASE that was interrupted.
+        "55000" if answer.message.contains("invalid database") => ErrorClass::Configuration,
         "08P01" => class_of_pgbouncer(answer.message),
         "57P05" | "25P03" | "25P04" => ErrorClass::ConnectionLost,
         // Some servers send codes of fewer than five characters.
@@ -234,6 +250,12 @@ mod tests {
         assert_eq!(of("invalid memory alloc request size 1073741824"), ErrorClass::Data);
         assert_eq!(of("invalid memory alloc request size 18446744073709551613"), ErrorClass::Corrupt);
         assert_eq!(of("cache lookup failed for relation 1"), ErrorClass::Other);
+    }
+
+    #[test]
+    fn the_missing_file_of_a_table_is_damage() {
+        let message = "could not open file \"base/5/16390\": No such file or directory";
+        assert_eq!(class(&Answer { code: "58P01", message, ..Answer::default() }), ErrorClass::Corrupt);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::support::baseline;
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::revision::{IDS, init, init_to, ledger, stands_at};
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 const ALLOWED: &str = "`head`, `baseline`, a revision's number from 1 to 23, its id or an unambiguous beginning of it";
 
@@ -207,4 +207,28 @@ fn the_printed_sql_adopts(database: &Database) {
     let sql = init(database, &["--to", "20", "--sql"]).expect(0).stdout;
     database.execute(&sql);
     stands_at(database, 20);
+}
+
+#[apply(test)]
+fn an_event_trigger_that_refuses_is_the_hint() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    database.execute(
+        "CREATE FUNCTION no() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+         CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION no()",
+    );
+    let refused = Outcome::of(tarsy_db(&database).args(["init", "--to", "head"])).expect(4);
+    refused.tells(&["not today", "an event trigger of your own refuses it"]);
+    database.execute("DROP EVENT TRIGGER no");
+}
+
+#[apply(test)]
+fn a_search_path_without_a_schema_is_the_hint() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    database.execute(&format!("ALTER DATABASE {} SET search_path = ''", database.name()));
+    for command in ["init", "info", "check"] {
+        let refused = Outcome::of(tarsy_db(&database).args([command, "--output", "json"])).expect(77);
+        let said = format!("{}{}", refused.stdout, refused.stderr);
+        assert!(said.contains("the search path has no schema that the role may use"), "{said}");
+        assert!(command == "check" || said.contains("RESET search_path"), "{said}");
+    }
 }

@@ -228,3 +228,16 @@ fn a_session_stays_whole_if_a_trigger_keeps_one_of_its_rows(database: &Database)
         assert!(left.len() == 4 && left.iter().all(|(key, values)| before.get(key) == Some(values)), "{left:?}");
     });
 }
+
+#[apply(test)]
+fn a_publication_that_needs_a_replica_identity_is_named_with_what_to_do() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    database.execute(
+        "ALTER TABLE alert_sessions REPLICA IDENTITY NOTHING; CREATE PUBLICATION changes FOR TABLE alert_sessions",
+    );
+    let refused = prune(&database, &["--yes"]).expect(4);
+    refused.tells(&["does not have a replica identity and publishes", "ALTER TABLE ... REPLICA IDENTITY DEFAULT"]);
+    database.execute("ALTER TABLE alert_sessions REPLICA IDENTITY DEFAULT");
+    prune(&database, &["--yes"]).expect(0);
+}

@@ -108,6 +108,24 @@ fn a_file_without_tables_has_no_schema_and_can_be_opened() {
 }
 
 #[apply(test)]
+fn a_database_that_an_interrupted_drop_left_is_78() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let limit = |limit: i32| {
+        let mut other = Connection::open(server::shared());
+        let name = database.name();
+        other.execute(&format!("UPDATE pg_database SET datconnlimit = {limit} WHERE datname = '{name}'"));
+        other.close();
+    };
+    limit(-2);
+    for command in [&["info"][..], &["wait"]] {
+        let refused = Outcome::of(tarsy_db(&database).args(command)).expect(78);
+        refused.tells(&["cannot connect to invalid database", "hint: drop that database, because a DROP DATABASE"]);
+    }
+    limit(-1);
+}
+
+#[apply(test)]
 fn a_database_that_accepts_no_connections_is_waited_for() {
     let database = Database::postgresql();
     database.execute("SELECT 1");
