@@ -44,10 +44,9 @@ pub(crate) fn obstacle_beside(path: &Path) -> Option<String> {
     let suffixes: &[_] = if is_in_wal_mode { &["-wal", "-shm"] } else { &["-journal"] };
     let needed = suffixes.iter().map(|suffix| beside(path, suffix));
     let (existing, missing): (Vec<_>, Vec<_>) = needed.partition(|file| file.exists());
-    for file in existing {
-        if let Err(error) = rustix::fs::access(&file, Access::READ_OK | Access::WRITE_OK) {
-            return Some(format!("cannot write to {}: {}", file.display(), io_message(&error.into())));
-        }
+    let refused = existing.iter().find_map(|file| refusal(file, "write to", Access::READ_OK | Access::WRITE_OK));
+    if refused.is_some() {
+        return refused;
     }
     if is_in_wal_mode && missing.is_empty() {
         return None;
@@ -55,6 +54,19 @@ pub(crate) fn obstacle_beside(path: &Path) -> Option<String> {
     let shown = suffixes.first()?;
     let obstacle = obstacle_to_file(beside(path, shown).parent()?)?;
     Some(format!("{obstacle}, and SQLite needs a `{shown}` there to write"))
+}
+
+/// Which file this user may not read of those that SQLite reads beside a file, and why.
+#[must_use]
+pub(crate) fn unreadable_beside(path: &Path) -> Option<String> {
+    SIDECARS.iter().find_map(|suffix| refusal(&beside(path, suffix), "read", Access::READ_OK))
+}
+
+/// Why an existing file cannot be used. One that another process has removed meanwhile is no obstacle.
+fn refusal(file: &Path, verb: &str, access: Access) -> Option<String> {
+    let error = rustix::fs::access(file, access).map_err(std::io::Error::from).err()?;
+    let is_missing = error.kind() == ErrorKind::NotFound;
+    (!is_missing).then(|| format!("cannot {verb} {}: {}", file.display(), io_message(&error)))
 }
 
 /// The lengths of the `-wal` and of its file in bytes, if the `-wal` is the larger one.

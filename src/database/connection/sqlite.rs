@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::limits::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
-use crate::database::sqlite_file::{beside, is_at_rest, is_missing, obstacle_beside, wal_of};
+use crate::database::sqlite_file::{beside, is_at_rest, is_missing, obstacle_beside, unreadable_beside, wal_of};
 use crate::database::url::SqliteLocation;
 use crate::fs::{free_space, regular_file};
 
@@ -139,11 +139,10 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
         Ok(metadata) if metadata.is_dir() => {
             Err(DatabaseCause::new(ErrorClass::CannotOpen, format!("{shown} is a directory, not a file")))
         }
-        Ok(_) if access == Access::Read => Ok(()),
-        Ok(_) => match obstacle_beside(path) {
-            Some(obstacle) => Err(DatabaseCause::new(ErrorClass::FilePermission, obstacle)),
-            None => Ok(()),
-        },
+        Ok(_) => {
+            let obstacle = if access == Access::Read { unreadable_beside(path) } else { obstacle_beside(path) };
+            obstacle.map_or(Ok(()), |obstacle| Err(DatabaseCause::new(ErrorClass::FilePermission, obstacle)))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(DatabaseCause::new(ErrorClass::NoSuchFile, free_space::nothing_at(path)))
         }

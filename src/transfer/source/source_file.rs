@@ -15,9 +15,11 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, with_suffix};
+use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, unreadable_beside, with_suffix};
 use crate::format::{self, io_message};
 use crate::fs::{free_space, regular_file};
+
+const GIVE_PERMISSION: &str = "run as the user of TARSy's backend, or give this user read permission for the file";
 
 /// The interval at which a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -85,7 +87,7 @@ impl SqliteFile {
             ErrorKind::PermissionDenied => FileFault::new(
                 ErrorClass::FilePermission,
                 format!("permission denied: this user may not read {shown}"),
-                Some("run as the user of TARSy's backend, or give this user read permission for the file"),
+                Some(GIVE_PERMISSION),
             ),
             _ => error.into(),
         };
@@ -101,7 +103,11 @@ impl SqliteFile {
             true => no_file(ErrorClass::InputOutput, error.to_string()),
             false => fault(error),
         });
-        Ok(Self { file: opened?, path: real })
+        let file = opened?;
+        match unreadable_beside(&real) {
+            Some(obstacle) => Err(FileFault::new(ErrorClass::FilePermission, obstacle, Some(GIVE_PERMISSION))),
+            None => Ok(Self { file, path: real }),
+        }
     }
 
     /// Waits up to `limit` for writers, and prevents new writes to the file.

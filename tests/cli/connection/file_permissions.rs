@@ -75,6 +75,26 @@ fn a_file_in_a_directory_that_is_not_writable_cannot_be_written() {
 }
 
 #[apply(test)]
+fn what_cannot_be_read_beside_a_file_is_named() {
+    each(["-wal", "-journal"], |suffix| {
+        let database = history(if suffix == "-wal" { "wal" } else { "delete" }, 0o777, 0o666);
+        let beside = database.directory().join(format!("history.db{suffix}"));
+        std::fs::write(&beside, vec![1; 600]).expect("it can be written");
+        set_mode(&beside, 0o000);
+        let reason = format!("cannot read {}: permission denied", beside.display());
+        let source = database.file().display().to_string();
+        for arguments in [&["check"][..], &["info"], &["migrate-sqlite-to-postgres", "--check-only", "--from", &source]]
+        {
+            let refused = as_other_user(&database, arguments).expect(77);
+            refused.tells(&[&reason]);
+            assert!(!refused.stderr.contains("TMPDIR"), "{}", refused.stderr);
+        }
+        let reason = format!("cannot write to {}: permission denied", beside.display());
+        as_other_user(&database, &["init"]).expect(77).tells(&[&reason]);
+    });
+}
+
+#[apply(test)]
 fn the_files_beside_it_have_to_be_writable_as_well() {
     let database = history("wal", 0o777, 0o666);
     let mut backend = Held::connect(&database);
