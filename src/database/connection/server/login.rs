@@ -6,6 +6,7 @@ use postgres_protocol::authentication::sasl::{self, SCRAM_SHA_256, SCRAM_SHA_256
 use super::failure::{Failure, Reach};
 use super::messages::{Message, Messages};
 use super::password_file::Password;
+use super::saslprep::scram_key;
 use crate::database::connection::startup::{self, SessionSetting};
 use crate::database::failure::ErrorClass;
 use crate::database::url::{ChannelBinding, LoginKind, RequiredLogin};
@@ -171,7 +172,7 @@ fn begin_scram(credentials: &Credentials<'_>, offered: &[u8]) -> Result<(&'stati
         Some(_) => (SCRAM_SHA_256, sasl::ChannelBinding::unrequested()),
         None => (SCRAM_SHA_256, sasl::ChannelBinding::unsupported()),
     };
-    Ok((mechanism, ScramSha256::new(password(credentials)?, binding)))
+    Ok((mechanism, ScramSha256::new(&scram_key(password(credentials)?), binding)))
 }
 
 /// Makes sure that the settings allow the kind of login that the server asks for. `is_asked` is whether it has asked

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`hosts`] | the order of several hosts, and their failures |
 //! | [`login`] | logs in: passwords, SCRAM, channel binding |
+//! | [`saslprep`] | passwords as PostgreSQL hashes them for SCRAM |
 //! | [`renewal`] | logins whose secret changes |
 //! | [`target`] | whether the server is one that was asked for |
 //! | [`password_file`] | the password file |
@@ -26,6 +27,7 @@ mod password_file;
 mod patience;
 mod peer;
 mod renewal;
+mod saslprep;
 mod socket;
 mod target;
 mod tls;
