@@ -1,13 +1,14 @@
 //! Logins as libpq makes them: with and without encryption, by password and by certificate.
 
 use std::fs::Permissions;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::support::cases::each;
 use crate::support::certificate::{Authority, encrypted};
-use crate::support::fake_server::{login, message, server_that_sends};
+use crate::support::fake_server::{login, message, server_of, server_that_sends};
 use crate::support::server::{PASSWORD, Server};
 use crate::support::{Database, Outcome, Role, apply, run_at, test, test_directory, write_file};
 
@@ -143,6 +144,33 @@ fn answers_that_no_server_gives_are_refused() {
     }
     let many = message(b'S', format!("{}\0b\0", "a".repeat(20_000)).as_bytes()).repeat(20);
     refused(&[message(b'R', &OK), many].concat()).expect(69).tells(&["too many settings of the session"]);
+}
+
+#[apply(test)]
+fn what_a_server_said_before_it_closed_the_connection_is_the_reason() {
+    let server = server_of(|mut client| {
+        // With four bytes that are not read, the socket is reset when it is closed.
+        let _ = client.read_exact(&mut [0; 4]);
+        let _ = client.write_all(&[b"N", &message(b'E', b"C53300\0Mtoo many clients\0\0")[..]].concat());
+    });
+    each(0..10, |_| {
+        run_at(&server, &ONCE).expect(75).tells(&["too many clients"]);
+    });
+}
+
+#[apply(test)]
+fn a_client_certificate_of_an_unknown_ca_is_refused_for_that_reason() {
+    let server = Authority::new("known").server_that_allows("hostssl all all 127.0.0.1/32 cert");
+    let directory = test_directory();
+    let (certificate, key) = Authority::new("unknown").client("postgres");
+    let certificate = write_file(directory.path(), "client.crt", certificate);
+    let key = write_file(directory.path(), "client.key", key);
+    std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("the file is ours");
+    // With TLS 1.3 the server looks at the certificate when the client has begun the login, and closes the connection.
+    each(0..20, |_| {
+        let refused = connect(&server, &format!("sslmode=require&sslcert={certificate}&sslkey={key}")).expect(78);
+        refused.tells(&["unknown ca"]);
+    });
 }
 
 #[apply(test)]

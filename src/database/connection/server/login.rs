@@ -52,7 +52,7 @@ pub(super) async fn log_in(
     credentials: &Credentials<'_>,
     settings: &[SessionSetting],
 ) -> Result<Vec<u8>, Failure> {
-    messages.send(&startup::message(settings)?).await?;
+    messages.send(&startup::message(settings)?).await;
     authenticate(messages, credentials).await?;
     let mut greeting = Vec::new();
     loop {
@@ -116,7 +116,7 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
             (request::MD5, _) => {
                 let salt = data.try_into().map_err(|_| invalid("a wrong salt"))?;
                 let hash = md5_hash(credentials.user.as_bytes(), password(credentials)?, salt);
-                messages.send(&password_message(hash.as_bytes())).await
+                messages.send(&password_message(hash.as_bytes())).await;
             }
             (request::SASL, None) => {
                 let (mechanism, exchange) = begin_scram(credentials, data)?;
@@ -124,22 +124,21 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
                 let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
                 let body = [mechanism.as_bytes(), b"\0", &length, first].concat();
                 scram = Some(exchange);
-                messages.send(&framed(&body)).await
+                messages.send(&framed(&body)).await;
             }
             (request::SASL_CONTINUE, Some(exchange)) => {
                 exchange.update(data).map_err(|error| match error.to_string() {
                     message if message.contains("iteration count exceeds") => too_many_rounds(),
                     message => invalid(&message),
                 })?;
-                messages.send(&framed(exchange.message())).await
+                messages.send(&framed(exchange.message())).await;
             }
             (request::SASL_FINAL, Some(exchange)) => {
                 exchange.finish(data).map_err(|_| unproven())?;
                 (scram, is_bound) = (None, true);
-                Ok(())
             }
             (other, _) => return Err(unsupported(other)),
-        }?;
+        }
     }
 }
 

@@ -60,15 +60,22 @@ pub(super) struct Messages {
     stream: Box<dyn Stream>,
     /// What was read beyond the last message.
     received: Vec<u8>,
+    /// Why the last message was not sent.
+    unsent: Option<Error>,
 }
 
 impl Messages {
     pub(super) fn over(stream: Box<dyn Stream>) -> Self {
-        Self { stream, received: Vec::new() }
+        Self { stream, received: Vec::new(), unsent: None }
     }
 
-    /// Sends a message that is complete, with its type and length.
-    pub(super) async fn send(&mut self, message: &[u8]) -> Result<()> {
+    /// Sends a message that is complete, with its type and length. If that fails, [`Self::receive`] says why, as in libpq:
+    /// a server that has closed the connection may have given its reason before.
+    pub(super) async fn send(&mut self, message: &[u8]) {
+        self.unsent = self.write(message).await.err();
+    }
+
+    async fn write(&mut self, message: &[u8]) -> Result<()> {
         self.stream.write_all(message).await?;
         self.stream.flush().await
     }
@@ -88,7 +95,7 @@ impl Messages {
                 return Ok(Message::of(std::mem::replace(&mut self.received, rest)));
             }
             if self.stream.read_buf(&mut self.received).await? == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
+                return Err(self.unsent.take().unwrap_or_else(|| ErrorKind::UnexpectedEof.into()));
             }
         }
     }
@@ -109,7 +116,7 @@ impl Messages {
     /// Asks for one value, after the login.
     pub(super) async fn ask(&mut self, sql: &str) -> std::result::Result<Vec<u8>, Failure> {
         let length = u32::try_from(sql.len() + 5).unwrap_or(u32::MAX);
-        self.send(&[b"Q", &length.to_be_bytes()[..], sql.as_bytes(), b"\0"].concat()).await?;
+        self.send(&[b"Q", &length.to_be_bytes()[..], sql.as_bytes(), b"\0"].concat()).await;
         let mut value = Vec::new();
         loop {
             let message = self.receive(b"TDCNSEZ").await?;
