@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
 KEY_PASSWORD = "key secret"
@@ -59,6 +59,13 @@ def make(directory: Path) -> None:
         "self_signed": issue("localhost", names=["localhost"]),
         "chained": issue(issuer=between, names=["localhost"]),
         "ed25519": issue("localhost", names=["localhost"], key=ed25519.Ed25519PrivateKey.generate()),
+        "rsa_pss": issue(
+            "localhost",
+            names=["localhost"],
+            key=rsa.generate_private_key(65537, 2048),
+            digest=hashes.SHA384(),
+            rsa_padding=padding.PSS(padding.MGF1(hashes.SHA384()), padding.PSS.DIGEST_LENGTH),
+        ),
         "client_other_issuer": issue("certified", other),
         "client_rsa": issue("certified", authority, key=rsa.generate_private_key(65537, 2048)),
     }
@@ -109,6 +116,7 @@ def issue(
     is_authority: bool = False,
     key: PrivateKey | None = None,
     digest: hashes.HashAlgorithm | None = None,
+    rsa_padding: padding.PSS | None = None,
 ) -> Issued:
     """Without an issuer it is signed by itself. `since` and `until` are days from now."""
     key = key or ec.generate_private_key(ec.SECP256R1())
@@ -135,7 +143,8 @@ def issue(
     signing_key = issuer.key if issuer else key
     # Ed25519 brings its own digest.
     is_ed25519 = isinstance(signing_key, ed25519.Ed25519PrivateKey)
-    return Issued(builder.sign(signing_key, None if is_ed25519 else digest or hashes.SHA256()), key)
+    digest = None if is_ed25519 else digest or hashes.SHA256()
+    return Issued(builder.sign(signing_key, digest, rsa_padding=rsa_padding), key)
 
 
 def general_name(name: str) -> x509.GeneralName:

@@ -57,6 +57,7 @@ TLS_SERVERS = {
     "rsa": TlsServer("rsa"),
     "sha384": TlsServer("sha384"),
     "ed25519": TlsServer("ed25519"),
+    "rsa_pss": TlsServer("rsa_pss"),
     "unasking": TlsServer("good", asks_for_certificates=False),
     "tls12": TlsServer("good", settings={"ssl_max_protocol_version": "TLSv1.2"}),
 }

@@ -17,6 +17,7 @@ LOGINS = {
     "tls12-scram": "postgresql://scram:a%20secret@{tls12}/tarsy",
     "rsa-scram": "postgresql://scram:a%20secret@{rsa}/tarsy",
     "sha384-scram": "postgresql://scram:a%20secret@{sha384}/tarsy",
+    "rsa-pss-scram": "postgresql://scram:a%20secret@{rsa_pss}/tarsy",
     "ed25519-scram": "postgresql://scram:a%20secret@{ed25519}/tarsy",
     "ed25519-scram-required": "postgresql://scram:a%20secret@{ed25519}/tarsy?sslmode=require",
     "socket-scram": "postgresql://scram:a%20secret@/tarsy?host={sockets}&port={port}",

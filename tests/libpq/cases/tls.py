@@ -12,7 +12,7 @@ AUTHORITY = {HOME_ROOT: File(copy_of="ca.crt", mode=0o644)}
 URL = "postgresql://trusted@{good}/tarsy"
 FULL = f"{URL}?sslmode=verify-full&sslrootcert={{pki}}/ca.crt"
 # The authority that signed the certificate, where it is not the usual one.
-ROOTS = {"self_signed": "self_signed.crt", "ed25519": "ed25519.crt"}
+ROOTS = {"self_signed": "self_signed.crt", "ed25519": "ed25519.crt", "rsa_pss": "rsa_pss.crt"}
 # Servers that differ from `good` in something else.
 SAME_CERTIFICATE = {"unasking", "tls12"}
 

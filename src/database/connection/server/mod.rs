@@ -11,14 +11,18 @@
 //! | [`peer`] | whether the server behind a Unix socket is run by the right user |
 //! | [`tls`] | TLS by OpenSSL |
 //! | [`client_certificate`] | the certificate of this client, and its key |
+//! | [`end_point`] | the hash of the server's certificate that binds a login to the connection |
 //! | [`tls_file`] | files with certificates and keys |
 //! | [`verify`] | whether the server's certificate is accepted, and why not |
+//! | [`der`] | the elements of a certificate |
 //! | [`patience`] | the limit of an attempt, and what it waited for |
 //! | [`messages`] | whole messages of the protocol |
 //! | [`socket`] | TCP and Unix sockets |
 //! | [`failure`] | a failed attempt, and what it rules out |
 
 mod client_certificate;
+mod der;
+mod end_point;
 mod failure;
 mod hosts;
 mod login;
@@ -209,7 +213,7 @@ impl Attempt<'_> {
         }
         let handshake = tls::handshake(stream, &self.of.address.tls, self.of.host.name);
         let stream = self.patience.over(Phase::Tls, handshake).await??;
-        let end_point = tls::end_point(stream.ssl());
+        let end_point = end_point::end_point(stream.ssl());
         let protection =
             Protection::Tls { version: stream.ssl().version_str(), verified: self.of.address.tls.verified() };
         self.log_in(Box::new(stream), protection, end_point.as_deref()).await

@@ -4,12 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use openssl::error::ErrorStack;
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::ssl::{
-    Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslRef, SslVerifyMode, SslVersion,
-};
-use openssl::x509::X509Ref;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslFiletype, SslMethod, SslOptions, SslVerifyMode, SslVersion};
 use openssl::x509::store::X509Lookup;
 use openssl::x509::verify::X509VerifyFlags;
 use tokio::net::TcpStream;
@@ -156,22 +151,6 @@ fn set_revocations(builder: &mut SslContextBuilder, options: &TlsOptions) -> Res
 /// Whether libpq sends this host as the name of the server: addresses are not.
 fn is_host_name(host: &str) -> bool {
     !host.is_empty() && !host.contains(':') && !host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-}
-
-/// The hash of the server's certificate that binds a login to this connection (`tls-server-end-point`).
-pub(super) fn end_point(ssl: &SslRef) -> Option<Vec<u8>> {
-    let certificate = ssl.peer_certificate()?;
-    let digest = MessageDigest::from_nid(digest_of(&certificate)?)?;
-    certificate.digest(digest).ok().map(|hash| hash.to_vec())
-}
-
-/// RFC 5929: the digest of the certificate's signature, but SHA-256 in the place of MD5 and SHA-1.
-fn digest_of(certificate: &X509Ref) -> Option<Nid> {
-    let algorithms = certificate.signature_algorithm().object().nid().signature_algorithms()?;
-    Some(match algorithms.digest {
-        Nid::MD5 | Nid::SHA1 => Nid::SHA256,
-        digest => digest,
-    })
 }
 
 #[cfg(test)]
