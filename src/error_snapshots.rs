@@ -731,6 +731,24 @@ fn every_failure_of_a_database() {
                 "the server's certificate is signed by itself and not by a CA that this client trusts",
             )),
             database(DatabaseCause::new(ErrorClass::Certificate, "the server's certificate expired on 2020-01-01")),
+            database(DatabaseCause::new(
+                ErrorClass::Certificate,
+                "the server's certificate is not valid before 2030-01-01",
+            )),
+            database(DatabaseCause::new(ErrorClass::Certificate, "the server's certificate is revoked")),
+            database(DatabaseCause::new(ErrorClass::Certificate, "the revocation list of `x` has expired")),
+            database(DatabaseCause::new(
+                ErrorClass::Certificate,
+                "the server's certificate has a key that is too weak",
+            )),
+            database(DatabaseCause::new(
+                ErrorClass::Certificate,
+                "the server's certificate is not issued for servers: its key usage has other purposes",
+            )),
+            database(DatabaseCause::new(
+                ErrorClass::Certificate,
+                "the server's certificate is rejected: unhandled critical extension",
+            )),
             database(DatabaseCause::new(ErrorClass::Certificate, "the server's certificate is for `a`, not for `db`")),
         ],
         Configuration => [

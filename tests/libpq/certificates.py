@@ -38,6 +38,8 @@ SERVERS: dict[str, dict[str, object]] = {
     "revoked": {"names": ["localhost"]},
     "rsa": {"names": ["localhost"], "key": rsa.generate_private_key(65537, 2048)},
     "sha384": {"names": ["localhost"], "digest": hashes.SHA384()},
+    "other_kind": {"common_name": "localhost", "names": ["other kind"]},
+    "registered": {"common_name": "localhost", "names": ["1.2.3.4.5"]},
 }
 CLIENTS: dict[str, dict[str, object]] = {
     "client": {"common_name": "certified"},
@@ -148,6 +150,11 @@ def issue(
 
 
 def general_name(name: str) -> x509.GeneralName:
+    if " " in name:
+        # A text of a kind of its own.
+        return x509.OtherName(x509.ObjectIdentifier("1.2.3.4"), b"\x0c" + bytes([len(name)]) + name.encode())
+    if name.count(".") > 3:
+        return x509.RegisteredID(x509.ObjectIdentifier(name))
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

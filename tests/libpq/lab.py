@@ -58,6 +58,8 @@ TLS_SERVERS = {
     "sha384": TlsServer("sha384"),
     "ed25519": TlsServer("ed25519"),
     "rsa_pss": TlsServer("rsa_pss"),
+    "other_kind": TlsServer("other_kind"),
+    "registered": TlsServer("registered"),
     "unasking": TlsServer("good", asks_for_certificates=False),
     "tls12": TlsServer("good", settings={"ssl_max_protocol_version": "TLSv1.2"}),
 }

@@ -96,6 +96,24 @@ impl DatabaseCause {
                  server's"
             }
             ErrorClass::Certificate if self.message.contains(" expired on ") => "renew the certificate",
+            ErrorClass::Certificate if self.message.contains(" is not valid before ") => {
+                "check the clock of this machine and that of the CA; if they are right, give the server a certificate that \
+                 is valid now"
+            }
+            ErrorClass::Certificate if self.message.contains(" is revoked") => "give the server another certificate",
+            ErrorClass::Certificate if self.message.contains("revocation list") => {
+                "add the current list of this CA to the file or directory of `sslcrl`, `sslcrldir` or `~/.postgresql/root.crl`"
+            }
+            ErrorClass::Certificate if self.message.contains(" too weak") => {
+                "replace this certificate with one that has a longer key, such as RSA with 2048 bits, and a signature with SHA-256"
+            }
+            ErrorClass::Certificate if self.message.contains(" not issued for servers") => {
+                "let the CA issue a certificate whose extended key usage has `serverAuth`, and whose key usage has \
+                 `digitalSignature`"
+            }
+            ErrorClass::Certificate if self.message.contains(" is rejected: ") => {
+                "replace this certificate with one without this fault"
+            }
             ErrorClass::Certificate if self.message.contains(" for `") => {
                 "use a host name that the certificate was issued for, or give the server a certificate for this one"
             }

@@ -6,6 +6,7 @@ use openssl::asn1::{Asn1StringRef, Asn1Time, Asn1TimeRef};
 use openssl::nid::Nid;
 use openssl::x509::{X509NameRef, X509Ref, X509StoreContextRef};
 
+use super::der::Elements;
 use crate::format;
 
 /// Results of OpenSSL's verification: <https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/>.
@@ -20,6 +21,10 @@ mod result {
     pub(super) const NO_LOCAL_ISSUER: i32 = 20;
     pub(super) const UNVERIFIABLE: i32 = 21;
     pub(super) const REVOKED: i32 = 23;
+    pub(super) const WRONG_PURPOSE: i32 = 26;
+    pub(super) const WEAK_KEY: i32 = 66;
+    pub(super) const WEAK_KEY_OF_CA: i32 = 67;
+    pub(super) const WEAK_SIGNATURE: i32 = 68;
 }
 
 /// Why OpenSSL does not accept a certificate.
@@ -42,6 +47,9 @@ pub(super) fn rejection(store: &X509StoreContextRef) -> String {
         }
         result::REVOKED => format!("{whose} is revoked"),
         result::NO_REVOCATION_LIST => format!("{whose} is signed by `{issuer}`, of which there is no revocation list"),
+        result::WRONG_PURPOSE => format!("{whose} is not issued for servers: its key usage has other purposes"),
+        result::WEAK_KEY | result::WEAK_KEY_OF_CA => format!("{whose} has a key that is too weak"),
+        result::WEAK_SIGNATURE => format!("{whose} has a signature that is too weak"),
         result::REVOCATION_LIST_EXPIRED => format!("the revocation list of `{issuer}` has expired"),
         _ => format!("{whose} is rejected: {}", store.error().error_string()),
     }
@@ -80,13 +88,25 @@ pub(super) fn require_name(certificate: &X509Ref, host: &str) -> Result<(), Stri
         } else if let Some(bytes) = name.ipaddress() {
             let wrong = || format!("the server's certificate has an address of {} bytes", bytes.len());
             names.addresses.push(address_of(bytes).ok_or_else(wrong)?);
-        } else {
-            names.has_others |= name.email().is_none() && name.uri().is_none() && name.directory_name().is_none();
         }
     }
+    let hosts = certificate.to_der().ok().and_then(|der| named_hosts(&der)).unwrap_or_default();
+    names.has_unreadable_host = hosts > names.hosts.len();
     let common = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next();
     names.common = common.and_then(|entry| Asn1StringRef::to_string(entry.data()).ok());
     names.require(host)
+}
+
+/// How many alternative names of a certificate are of hosts, also if they are no text.
+fn named_hosts(certificate: &[u8]) -> Option<usize> {
+    const EXTENSIONS: u8 = 0xa3;
+    const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
+    const HOST: u8 = 0x82;
+    let mut extensions = Elements(certificate).inside(0)?.inside(0)?.inside_tag(EXTENSIONS)?.inside(0)?;
+    let is_wanted = |content| Elements(content).next().is_some_and(|(_, name)| name == ALTERNATIVE_NAMES);
+    let (_, extension) = extensions.find(|(_, content)| is_wanted(content))?;
+    let (_, value) = Elements(extension).last()?;
+    Some(Elements(value).inside(0)?.filter(|(tag, _)| *tag == HOST).count())
 }
 
 fn address_of(bytes: &[u8]) -> Option<IpAddr> {
@@ -99,16 +119,19 @@ fn address_of(bytes: &[u8]) -> Option<IpAddr> {
 struct Names {
     hosts: Vec<String>,
     addresses: Vec<IpAddr>,
-    /// Whether there are names that cannot be read, which may be of the host's kind.
-    has_others: bool,
+    /// Whether the name of a host is no text.
+    has_unreadable_host: bool,
     common: Option<String>,
 }
 
 impl Names {
     fn require(&self, host: &str) -> Result<(), String> {
         let address: Option<IpAddr> = host.parse().ok();
-        let has_name_of_the_kind = if address.is_some() { !self.addresses.is_empty() } else { !self.hosts.is_empty() };
-        let common = self.common.iter().filter(|_| !has_name_of_the_kind && !self.has_others);
+        let has_name_of_the_kind = match address {
+            Some(_) => !self.addresses.is_empty(),
+            None => !self.hosts.is_empty() || self.has_unreadable_host,
+        };
+        let common = self.common.iter().filter(|_| !has_name_of_the_kind);
         let mut hosts = self.hosts.iter().chain(common.clone());
         if hosts.any(|name| matches(name, host)) || address.is_some_and(|address| self.addresses.contains(&address)) {
             return Ok(());
@@ -140,21 +163,53 @@ fn matches(name: &str, host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use openssl::hash::MessageDigest;
+    use openssl::pkey::PKey;
+    use openssl::x509::X509;
+    use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+
     use super::*;
 
     fn names(hosts: &[&str], addresses: &[&str], common: &str) -> Names {
         Names {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
             addresses: addresses.iter().map(|address| address.parse().expect("an address")).collect(),
-            has_others: false,
+            has_unreadable_host: false,
             common: Some(common.to_owned()),
         }
     }
 
     #[test]
-    fn the_common_name_does_not_count_beside_a_name_that_cannot_be_read() {
-        let names = Names { has_others: true, ..names(&[], &[], "db") };
-        assert!(names.require("db").is_err());
+    fn the_common_name_does_not_count_beside_the_name_of_a_host_that_cannot_be_read() {
+        let unreadable = |common| Names { has_unreadable_host: true, ..names(&[], &[], common) };
+        assert!(unreadable("db").require("db").is_err());
+        assert_eq!(unreadable("127.0.0.1").require("127.0.0.1"), Ok(()));
+    }
+
+    /// A certificate with these alternative names, in DER.
+    fn certificate(names: &SubjectAlternativeName) -> Vec<u8> {
+        let key = PKey::ec_gen("prime256v1").expect("a key");
+        let mut certificate = X509::builder().expect("a certificate");
+        certificate.set_version(2).expect("a version");
+        certificate.set_not_before(&Asn1Time::from_unix(0).expect("a time")).expect("a time");
+        certificate.set_not_after(&Asn1Time::from_unix(1).expect("a time")).expect("a time");
+        certificate.set_pubkey(&key).expect("a key");
+        let constraints = BasicConstraints::new().critical().build().expect("an extension");
+        let names = names.build(&certificate.x509v3_context(None, None)).expect("an extension");
+        certificate.append_extension(constraints).expect("it fits");
+        certificate.append_extension(names).expect("it fits");
+        certificate.sign(&key, MessageDigest::sha256()).expect("a signature");
+        certificate.build().to_der().expect("DER")
+    }
+
+    #[test]
+    fn names_of_hosts_are_counted_among_others() {
+        let mut names = SubjectAlternativeName::new();
+        names.email("a@b").rid("1.2.3.4").ip("127.0.0.1").uri("x:y");
+        assert_eq!(named_hosts(&certificate(&names)), Some(0));
+        names.dns("db").critical().dns("other");
+        assert_eq!(named_hosts(&certificate(&names)), Some(2));
+        assert_eq!(named_hosts(b"no certificate"), None);
     }
 
     #[test]
