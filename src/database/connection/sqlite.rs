@@ -10,7 +10,9 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::limits::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
-use crate::database::sqlite_file::{beside, is_at_rest, is_missing, obstacle_beside, unreadable_beside, wal_of};
+use crate::database::sqlite_file::{
+    HEADER_LENGTH, beside, is_at_rest, is_missing, obstacle_beside, unreadable_beside, wal_of,
+};
 use crate::database::url::SqliteLocation;
 use crate::fs::{free_space, regular_file};
 
@@ -138,6 +140,12 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
     match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => {
             Err(DatabaseCause::new(ErrorClass::CannotOpen, format!("{shown} is a directory, not a file")))
+        }
+        // SQLite finds it out with the first query of a table only.
+        Ok(metadata) if (1..HEADER_LENGTH as u64).contains(&metadata.len()) => {
+            let what =
+                format!("{shown} is not a database: it has {} bytes, the header alone {HEADER_LENGTH}", metadata.len());
+            Err(DatabaseCause::new(ErrorClass::Corrupt, what))
         }
         Ok(_) => {
             let obstacle = if access == Access::Read { unreadable_beside(path) } else { obstacle_beside(path) };

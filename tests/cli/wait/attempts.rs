@@ -11,7 +11,7 @@ use crate::support::database::block_on;
 use crate::support::fake_server::server_that_sends;
 use crate::support::process::{Held, PATIENCE};
 use crate::support::server::{self, PASSWORD, Server};
-use crate::support::{Database, Outcome, Role, Running, apply, bare_tarsy_db, tarsy_db, test};
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, bare_tarsy_db, tarsy_db, test};
 
 fn wait(database: &Database, arguments: &[&str]) -> Outcome {
     Outcome::of(tarsy_db(database).arg("wait").args(arguments))
@@ -394,6 +394,18 @@ fn a_missing_file_is_no_obstacle_where_init_will_create_it() {
     wait(&database, &["--for", "connect"]).expect(0);
     wait(&database, &["--for", "writable"]).expect(0);
     assert_eq!(std::fs::read_dir(database.directory()).expect("a directory").count(), 0);
+}
+
+#[apply(test)]
+fn a_file_without_a_whole_header_is_74() {
+    let database = Database::sqlite().with_schema(Schema::Baseline);
+    let bytes = std::fs::read(database.file()).expect("a file");
+    for length in [1, 50, 99] {
+        std::fs::write(database.file(), &bytes[..length]).expect("it can be written");
+        for command in [&["wait", "--max-attempts", "1"][..], &["info"], &["init"], &["check"]] {
+            Outcome::of(tarsy_db(&database).args(command)).expect(74).tells(&[&format!("it has {length} bytes")]);
+        }
+    }
 }
 
 #[apply(test)]
