@@ -8,8 +8,7 @@ use super::error::{LibpqError, SettingsError};
 use super::libpq_files::{home, in_home};
 use super::service_file;
 use crate::database::url::{
-    DatabaseUrl, KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates,
-    SslMode, TlsOptions, is_url,
+    DatabaseUrl, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates, SslMode, TlsOptions, is_url,
 };
 use crate::fs::system_user;
 
@@ -57,7 +56,7 @@ fn complete_parameters(address: &mut PostgresqlAddress, environment: &Environmen
             continue;
         }
         let value = lookup_exactly(environment, keyword.variable)?;
-        let Some(value) = value.filter(|value| !value.is_empty() || keeps_empty(keyword.name)) else {
+        let Some(value) = value.filter(|value| !value.is_empty() || keyword.keeps_empty()) else {
             continue;
         };
         if value.contains('\0') {
@@ -70,10 +69,6 @@ fn complete_parameters(address: &mut PostgresqlAddress, environment: &Environmen
 
 fn not(expected: &'static str, name: &'static str, value: String) -> SettingsError {
     SettingsError::Value { name, source_name: "the environment".to_owned(), value: value.into(), expected }
-}
-
-fn keeps_empty(name: &str) -> bool {
-    KEEPS_EMPTY.contains(&name) || KEEPS_EMPTY_VARIABLE.contains(&name)
 }
 
 /// Without a role libpq uses the name of the system's user.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::error::{LibpqError, SettingsError};
 use super::libpq_files::home;
-use crate::database::url::{KEEPS_EMPTY, KEYWORDS, PostgresqlAddress};
+use crate::database::url::{KEYWORDS, PostgresqlAddress, trimmed};
 use crate::format::io_message;
 
 /// Adds the parameters of the address's service that it does not have itself.
@@ -27,7 +27,7 @@ pub(super) fn complete(address: &mut PostgresqlAddress, environment: &Environmen
         let Some(lines) = section(&text, &service) else { continue };
         for (number, line) in lines {
             require_sound(line)
-                .and_then(|()| set(address, line.trim()))
+                .and_then(|()| set(address, trimmed(line)))
                 .map_err(|what| unusable(&service, format!("{what} ({} line {number})", path.display())))?;
         }
         return Ok(());
@@ -52,9 +52,10 @@ fn paths(environment: &Environment) -> Vec<PathBuf> {
 /// The lines of a section, with their numbers.
 fn section<'t>(text: &'t str, service: &str) -> Option<Vec<(usize, &'t str)>> {
     let lines = text.lines().zip(1..).map(|(line, number)| (number, line));
-    let mut lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
-    lines.find(|(_, line)| line.trim() == format!("[{service}]"))?;
-    Some(lines.take_while(|(_, line)| !line.trim_start().starts_with('[')).collect())
+    let mut lines = lines.filter(|(_, line)| !trimmed(line).is_empty() && !trimmed(line).starts_with('#'));
+    // libpq does not look at what follows the bracket.
+    lines.find(|(_, line)| trimmed(line).starts_with(&format!("[{service}]")))?;
+    Some(lines.take_while(|(_, line)| !trimmed(line).starts_with('[')).collect())
 }
 
 /// libpq's limit of a line, with its end.
@@ -82,7 +83,8 @@ fn set(address: &mut PostgresqlAddress, line: &str) -> Result<(), String> {
     }
     let keyword = KEYWORDS.iter().find(|keyword| keyword.name == name && !ONLY_IN_URLS.contains(&name));
     let keyword = keyword.ok_or_else(|| format!("`{name}` is not supported"))?;
-    if (value.is_empty() && !KEEPS_EMPTY.contains(&name)) || !address.given.insert(keyword.name) {
+    // An empty value hides the variable and further lines, too.
+    if !address.given.insert(keyword.name) || (value.is_empty() && !keyword.keeps_empty()) {
         return Ok(());
     }
     keyword.apply(address, value).map_err(|expected| format!("`{name}` is not {expected}"))
@@ -93,13 +95,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_value_counts_only_where_libpq_refuses_it() {
+    fn an_empty_value_is_the_default_or_an_error_and_hides_other_values() {
         let mut address = PostgresqlAddress::new("db", 1, None, None, None);
-        assert!(set(&mut address, "sslmode=").is_err());
-        for line in ["password=", "user=", "dbname=", "application_name="] {
-            set(&mut address, line).expect("it is left out");
+        for line in ["password=", "user=", "dbname=", "application_name=", "user=other"] {
+            set(&mut address, line).expect("it is the default");
         }
         assert!(address.password.is_none() && address.user.is_none() && address.database.is_none());
+        assert!(["password", "user", "dbname", "application_name"].iter().all(|name| address.given.contains(name)));
+        for name in ["sslmode", "target_session_attrs", "channel_binding", "connect_timeout", "keepalives_idle"] {
+            assert!(set(&mut address, &format!("{name}=")).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn blanks_of_ascii_end_a_line_and_others_belong_to_it() {
+        let section =
+            section("[a] # production\n\x0b password=x \t\x0c\r\n password=y\u{a0}\n", "a").expect("a section");
+        let lines: Vec<_> = section.iter().map(|(_, line)| trimmed(line)).collect();
+        assert_eq!(lines, ["password=x", "password=y\u{a0}"]);
     }
 
     #[test]

@@ -63,7 +63,13 @@ REFUSALS = [
         "tarsy-db does not learn whether the server has asked for the certificate",
     ),
     Purpose(
-        ("mode/empty", "mode/empty-and-variable", "require_auth/*/empty", "require_auth/variable/empty-with-trust"),
+        (
+            "mode/empty",
+            "mode/empty-and-variable",
+            "require_auth/*/empty",
+            "require_auth/variable/empty-with-trust",
+            "service-empty/require_auth*",
+        ),
         "`(sslmode|require_auth|PGREQUIREAUTH)`",
         "an empty value may be one that was lost, and the connection would be less protected than it was meant to be",
     ),

@@ -330,5 +330,10 @@ pub(super) const DEFAULT_PORT: u16 = 5432;
 
 /// The number of a port, as libpq reads it: blanks may surround it.
 pub(super) fn port(text: &str) -> Option<u16> {
-    text.trim().parse().ok().filter(|port| *port > 0)
+    trimmed(text).parse().ok().filter(|port| *port > 0)
+}
+
+/// A text without the blanks around it, of which libpq knows those of ASCII.
+pub(crate) fn trimmed(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r'])
 }

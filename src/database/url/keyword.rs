@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::address::{
     ChannelBinding, DEFAULT_PORT, HOSTS, HostOrder, LoginKind, PostgresqlAddress, RequiredLogin, TargetServer, hosts,
-    port, unbracketed,
+    port, trimmed, unbracketed,
 };
 use super::scheme::is_url;
 use super::secret::Secret;
@@ -28,7 +28,12 @@ pub(crate) struct Keyword {
 }
 
 impl Keyword {
-    /// Sets what a value means. The value is not empty, except for those of [`KEEPS_EMPTY`].
+    /// Whether an empty value in a variable or a service means something else than the default.
+    pub(crate) fn keeps_empty(&self) -> bool {
+        KEEPS_EMPTY.contains(&self.name) || KEEPS_EMPTY_OUTSIDE_URLS.contains(&self.name)
+    }
+
+    /// Sets what a value means. The value is not empty, except where that means something.
     ///
     /// # Errors
     /// What the value must be.
@@ -46,10 +51,11 @@ impl Keyword {
 const NEVER_SHOWN: [&str; 5] = ["password", "sslpassword", "options", "application_name", "fallback_application_name"];
 
 /// The parameters for which an empty value is an error: it might be a lost one, and the connection less protected. For the
-/// others it counts as not given.
+/// others it counts in a URL as not given.
 pub(crate) const KEEPS_EMPTY: [&str; 3] = ["sslmode", "ssl", "require_auth"];
-/// The parameters whose variable may not be empty, as in libpq, beside those of [`KEEPS_EMPTY`].
-pub(crate) const KEEPS_EMPTY_VARIABLE: [&str; 7] = [
+/// The parameters for which an empty value differs from the default in a variable or a service, as in libpq, beside those
+/// of [`KEEPS_EMPTY`]. Most are then an error.
+const KEEPS_EMPTY_OUTSIDE_URLS: [&str; 13] = [
     "target_session_attrs",
     "load_balance_hosts",
     "sslnegotiation",
@@ -57,6 +63,12 @@ pub(crate) const KEEPS_EMPTY_VARIABLE: [&str; 7] = [
     "channel_binding",
     "gssencmode",
     "connect_timeout",
+    "sslsni",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
 ];
 
 /// The values of `sslmode`.
@@ -252,7 +264,7 @@ fn without_effect(_: &mut PostgresqlAddress, _: &str) -> Result<(), Expected> {
 
 /// A number as libpq reads it. Only blanks may surround it.
 fn whole(value: &str) -> Option<i32> {
-    value.trim().parse().ok()
+    trimmed(value).parse().ok()
 }
 
 /// Makes sure that a number is one from 1 to this one.

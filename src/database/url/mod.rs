@@ -41,11 +41,11 @@ use std::str::FromStr;
 
 pub(crate) use self::address::{
     ChannelBinding, HostOrder, HostPlace, LoginKind, PostgresqlAddress, Reached, RequiredLogin, SecretFile,
-    TargetServer, hosts,
+    TargetServer, hosts, trimmed,
 };
 pub(crate) use self::error::UrlError;
 pub(crate) use self::given::GivenUrl;
-pub(crate) use self::keyword::{KEEPS_EMPTY, KEEPS_EMPTY_VARIABLE, KEYWORDS};
+pub(crate) use self::keyword::KEYWORDS;
 pub(crate) use self::postgresql::without_login;
 pub(crate) use self::protection::Protection;
 pub(crate) use self::scheme::{Backend, is_url};

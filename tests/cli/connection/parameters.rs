@@ -67,6 +67,52 @@ fn the_first_line_that_fits_has_the_password() {
 }
 
 #[apply(test)]
+fn a_service_is_read_as_libpq_reads_it() {
+    const HERE: &str = "host=127.0.0.1\nconnect_timeout=10";
+    let database = Database::postgresql();
+    let role = Role::new(&database);
+    let directory = test_directory();
+    let services = directory.path().join("services");
+    let place =
+        format!("port={}\ndbname={}\nuser={}\npassword={PASSWORD}", database.port(), database.name(), role.name);
+    let connect = |section: &str, lines: &str| {
+        std::fs::write(&services, format!("{section}\n{lines}\n{place}\n")).expect("the file can be written");
+        let mut command = bare_tarsy_db(directory.path());
+        command.env("DATABASE_URL", "postgresql:///?service=mine").env("PGSERVICEFILE", &services);
+        // Without a host this is the default, and no server listens there.
+        command.env("PGHOST", "127.0.0.1").env("PGPORT", "1").env("PGPASSWORD", "wrong").env("PGCONNECT_TIMEOUT", "x");
+        Outcome::of(command.args(ONCE))
+    };
+    connect("[mine]", HERE).expect(0);
+    connect("[mine] # production", HERE).expect(0);
+    connect("[other]\nhost=x\n \x0b[mine]\x0c", HERE).expect(0);
+    connect("[mine2]", HERE).expect(78);
+    // An empty value hides the variable, and what follows.
+    connect("[mine]", &format!("host=\n{HERE}")).expect(69);
+    connect("[mine]", &format!("password=\n{HERE}")).expect(77).tells(&["none is given"]);
+    connect("[mine]", &format!("hostaddr=\nsslrootcert=\n{HERE}")).expect(0);
+    connect("[mine]", "host=127.0.0.1\nconnect_timeout=").expect(78).tells(&["`connect_timeout`"]);
+    each(["target_session_attrs", "channel_binding", "sslnegotiation", "keepalives_idle"], |name| {
+        connect("[mine]", &format!("{HERE}\n{name}=")).expect(78).tells(&[&format!("`{name}`")]);
+    });
+    // Only blanks of ASCII end a line.
+    connect("[mine]", &format!("{HERE}\npassword={PASSWORD}\u{a0}")).expect(77);
+    connect("[mine]", &format!("{HERE}\npassword={PASSWORD} \t")).expect(0);
+}
+
+#[apply(test)]
+fn only_blanks_of_ascii_surround_a_number() {
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    each(["connect_timeout=5%C2%A0", "connect_timeout=%E3%80%805", "tcp_user_timeout=5%C2%A0"], |parameter| {
+        let name = parameter.split('=').next().expect("a name");
+        connect(&database, parameter).expect(78).tells(&[name]);
+    });
+    connect(&database, "connect_timeout=%205%0B").expect(0);
+    run_at("postgresql://u@/d?host=127.0.0.1&port=5432%C2%A0", &ONCE).expect(78).tells(&["port"]);
+}
+
+#[apply(test)]
 fn options_of_the_url_are_used_in_the_place_of_the_variable() {
     let database = Database::postgresql();
     database.execute("SELECT 1");

@@ -11,7 +11,7 @@ VALUES: dict[str, tuple[str, list[str]]] = {
     "application_name": ("PGAPPNAME", ["tarsy-db", "", "w%20x", "%C3%BC", "a" * 80, "%0A", "%22%27"]),
     "fallback_application_name": ("", ["fallen", ""]),
     "client_encoding": ("PGCLIENTENCODING", ["UTF8", "utf-8", "unicode", "LATIN1", "SQL_ASCII", "auto", "bogus", ""]),
-    "connect_timeout": ("PGCONNECT_TIMEOUT", ["0", "-1", "1", "10", "", "%2010%20", "x", "10x", "2.5", "99999999999", "+5", "2147483647"]),
+    "connect_timeout": ("PGCONNECT_TIMEOUT", ["0", "-1", "1", "10", "", "%2010%20", "x", "10x", "2.5", "99999999999", "+5", "2147483647", "5%C2%A0", "5%0B"]),
     "keepalives": ("", ["0", "1", "2", "-1", "x", "", "%201"]),
     "keepalives_idle": ("", ["5", "0", "-1", "x", "99999999999"]),
     "keepalives_interval": ("", ["5", "0", "x"]),

@@ -28,6 +28,7 @@ ADDRESSES = [
     case("place/short-address", TRUSTED + "127.1:{port}/tarsy"),
     case("place/host-parameter", TRUSTED + "/tarsy?host={primary_host}&port={port}"),
     case("place/host-parameter-wins", TRUSTED + "{standby_host}:{port}/tarsy?host={primary_host}"),
+    case("place/port-no-break-space", TRUSTED + "/tarsy?host={primary_host}&port={port}%C2%A0"),
     case("place/port-parameter-wins", TRUSTED + "{primary_host}:1/tarsy?port={port}"),
     case("place/host-variable", TRUSTED + "/tarsy", PGHOST="{primary_host}", PGPORT="{port}"),
     case("place/host-variable-other", TRUSTED + "/tarsy", PGHOST="{standby_host}", PGPORT="{port}"),

@@ -1,5 +1,7 @@
 """The service file: where it is, what it holds, and what is stronger."""
 
+from collections.abc import Iterator
+
 from case import Case, File, case
 
 FULL = "[tarsy]\nhost={primary_host}\nport={port}\ndbname=tarsy\nuser=trusted\n"
@@ -25,6 +27,11 @@ CONTENTS = {
     "service-file": FULL + "servicefile=/nowhere\n",
     "twice": FULL + "user=Upper\n",
     "empty-value": FULL + "application_name=\n",
+    "empty-value-before-another": FULL.replace("user=", "user=\nuser=") + "application_name=\n",
+    "comment-behind-section": FULL.replace("[tarsy]", "[tarsy] # production"),
+    "longer-section": FULL.replace("[tarsy]", "[tarsy2]"),
+    "blank-beyond-ascii": FULL.replace("trusted", "scram") + "password=a secret\u00a0\n",
+    "vertical-tab-at-end": FULL.replace("user=trusted", "user=trusted\v"),
     "application-name": FULL + "application_name=named by the service\n",
     "options": FULL + "options=-csearch_path=other\n",
     "password": FULL.replace("trusted", "scram") + "password=a secret\n",
@@ -42,6 +49,35 @@ CONTENTS = {
     "requiressl": FULL + "requiressl=1\n",
     "empty": "",
 }
+# Parameters without a value, each with a variable that it hides.
+EMPTY = {
+    "host": ("PGHOST", "{primary_host}"),
+    "hostaddr": ("PGHOSTADDR", "{closed_host}"),
+    "port": ("PGPORT", "{port}"),
+    "user": ("PGUSER", "trusted"),
+    "dbname": ("PGDATABASE", "Upper"),
+    "password": ("PGPASSWORD", "wrong"),
+    "passfile": ("PGPASSFILE", "/missing"),
+    "application_name": ("PGAPPNAME", "hidden"),
+    "options": ("PGOPTIONS", "-c nonsense=1"),
+    "require_auth": ("PGREQUIREAUTH", "scram-sha-256"),
+    "requirepeer": ("PGREQUIREPEER", "nobody"),
+    "sslmode": ("PGSSLMODE", "require"),
+    "sslrootcert": ("PGSSLROOTCERT", "/missing"),
+    "sslcert": ("PGSSLCERT", "/missing"),
+    "sslnegotiation": None,
+    "sslcertmode": None,
+    "sslsni": None,
+    "ssl_min_protocol_version": ("PGSSLMINPROTOCOLVERSION", "bogus"),
+    "channel_binding": None,
+    "gssencmode": None,
+    "connect_timeout": ("PGCONNECT_TIMEOUT", "x"),
+    "target_session_attrs": None,
+    "load_balance_hosts": None,
+    "keepalives": None,
+    "keepalives_idle": None,
+    "tcp_user_timeout": None,
+}
 TLS = "[tarsy]\nhost=localhost\nport={good_port}\ndbname=tarsy\nuser=trusted\n"
 FILES = {HOME: File(FULL)}
 
@@ -49,7 +85,18 @@ FILES = {HOME: File(FULL)}
 def cases() -> list[Case]:
     contents = [case(f"service/{name}", NAME, {HOME: File(text)}) for name, text in CONTENTS.items()]
     schema = case("service/search-path", NAME, {HOME: File(CONTENTS["options"])}, sees_schema=True)
-    return [*contents, schema, *WHERE, *ORDER]
+    return [*contents, *empty_values(), schema, *WHERE, *ORDER]
+
+
+def empty_values() -> Iterator[Case]:
+    """An empty value is not the default where libpq refuses one, and hides the variable."""
+    for name, variable in EMPTY.items():
+        text = FULL if f"\n{name}=" in FULL else FULL + f"{name}=\n"
+        lines = [f"{name}=" if line.startswith(f"{name}=") else line for line in text.splitlines()]
+        files = {HOME: File("\n".join(lines) + "\n")}
+        yield case(f"service-empty/{name}", NAME, files)
+        if variable:
+            yield case(f"service-empty/{name}-and-variable", NAME, files, **dict([variable]))
 
 
 WHERE = [
