@@ -73,8 +73,8 @@ pub enum SettingsError {
         what: String,
         source: std::io::Error,
     },
-    /// The file of a URL or a password is empty.
-    #[error("the file {path} (`{name}`) is empty")]
+    /// The file of a URL or a password has nothing but blanks.
+    #[error("the file {path} (`{name}`) is empty or has only blanks")]
     Empty {
         /// The setting that names the file.
         name: String,

@@ -64,6 +64,15 @@ fn the_first_line_that_fits_has_the_password() {
         .expect(77)
         .tells(&["asks for a password, and none is given"]);
     log_in_with(&format!("*:*:*:*:{PASSWORD}\0\n")).expect(78).tells(&["the password has the character NUL"]);
+    log_in_with(&format!("other:*:*:*:wrong\r\r\n*:*:*:*:{PASSWORD}\r\r\n")).expect(0);
+}
+
+#[apply(test)]
+fn a_wrong_password_of_the_password_file_names_that() {
+    log_in_with("*:*:*:*:wrong\n").expect(77).tells(&["password authentication failed", "the file", "/passwords"]);
+    let database = Database::postgresql();
+    let wrong = run_at(&Role::new(&database).url().replace(PASSWORD, "wrong"), &ONCE).expect(77).stderr;
+    assert!(!wrong.contains("the file"), "{wrong}");
 }
 
 #[apply(test)]

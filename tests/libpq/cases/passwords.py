@@ -81,6 +81,7 @@ FILES = {
     "comment": "# a comment\n\n" + ANY + PASSWORD,
     "comment-that-fits": "#*:*:*:*:wrong\n" + ANY + PASSWORD,
     "carriage-returns": "other:*:*:*:x\r\n" + ANY + PASSWORD + "\r\n",
+    "carriage-returns-twice": "other:*:*:*:x\r\r\n" + ANY + PASSWORD + "\r\r\n",
     "no-newline": ANY + PASSWORD,
     "blank-at-end": ANY + PASSWORD + " \n",
     "leading-blank": " " + ANY + PASSWORD,

@@ -99,7 +99,7 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
     loop {
         let message = messages.receive(&[kind::AUTHENTICATION, kind::ERROR]).await?;
         if message.kind() == kind::ERROR {
-            return Err(refusal(&message, Reach::Encryption));
+            return Err(refused_login(&message, &credentials.password));
         }
         let (request, data) = message.body().split_first_chunk().ok_or_else(|| invalid("an empty request"))?;
         let request = u32::from_be_bytes(*request);
@@ -195,13 +195,13 @@ fn require_allowed(credentials: &Credentials<'_>, request: u32, is_asked: bool) 
 
 fn password<'c>(credentials: &'c Credentials<'_>) -> Result<&'c [u8], Failure> {
     let why = match &credentials.password {
-        Password::Known(password) if password.contains(&0) => {
+        Password::Known(password) | Password::InFile(password, _) if password.contains(&0) => {
             let message = "the password has the character NUL, which PostgreSQL does not accept".to_owned();
             return Err(Failure::new(Reach::Everything, ErrorClass::Configuration, message));
         }
-        Password::Known(password) if !password.is_empty() => return Ok(password),
+        Password::Known(password) | Password::InFile(password, _) if !password.is_empty() => return Ok(password),
         Password::Ignored(why) => why,
-        Password::Known(_) | Password::None => "none is given",
+        Password::Known(_) | Password::InFile(..) | Password::None => "none is given",
     };
     let message = format!("the server asks for a password, and {why}");
     Err(Failure::new(Reach::Everything, ErrorClass::Authentication, message))
@@ -220,6 +220,18 @@ fn framed(body: &[u8]) -> Vec<u8> {
 /// The server's error.
 fn refusal(message: &Message, reach: Reach) -> Failure {
     message.with_answer(|answer| Failure::of_answer(answer, reach))
+}
+
+/// The server's answer to a login. As in libpq, a wrong password of the password file names that.
+fn refused_login(message: &Message, password: &Password) -> Failure {
+    const WRONG_PASSWORD: &str = "28P01";
+    let mut failure = refusal(message, Reach::Encryption);
+    let is_wrong = message.with_answer(|answer| answer.code == WRONG_PASSWORD);
+    if let (true, Password::InFile(_, path)) = (is_wrong, password) {
+        let message = failure.cause.message;
+        failure.cause.message = format!("{message}; the password is that of the file {}", path.display());
+    }
+    failure
 }
 
 fn invalid(what: &str) -> Failure {

@@ -1,7 +1,7 @@
 //! The password file: <https://www.postgresql.org/docs/current/libpq-pgpass.html>.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::database::url::{HostPlace, PostgresqlAddress};
 
@@ -12,6 +12,8 @@ const SOCKET_DIRECTORIES: [&str; 2] = ["/tmp", "/var/run/postgresql"];
 pub(super) enum Password {
     /// In no particular encoding.
     Known(Vec<u8>),
+    /// The same, from this password file.
+    InFile(Vec<u8>, PathBuf),
     None,
     /// The password file is not used, for this reason.
     Ignored(String),
@@ -42,8 +44,8 @@ fn in_file(path: &Path, address: &PostgresqlAddress, host: HostPlace<'_>) -> Pas
     let name = if SOCKET_DIRECTORIES.contains(&name) { "localhost" } else { name };
     let user = address.user.as_deref().unwrap_or_default();
     let wanted = [name, &host.port.to_string(), address.database.as_deref().unwrap_or(user), user];
-    let mut lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    lines.find_map(|line| of_line(line, &wanted)).map_or(Password::None, Password::Known)
+    let found = text.split(|byte| *byte == b'\n').find_map(|line| of_line(line, &wanted));
+    found.map_or(Password::None, |password| Password::InFile(password, path.to_owned()))
 }
 
 /// The password of a line, if it is for this host, port, database and user.
@@ -51,6 +53,8 @@ fn of_line(line: &[u8], wanted: &[&str; 4]) -> Option<Vec<u8>> {
     if line.starts_with(b"#") {
         return None;
     }
+    let end = line.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
+    let line = &line[..end];
     let rest = wanted.iter().try_fold(line, |rest, wanted| after_field(rest, wanted.as_bytes()))?;
     let mut password = Vec::new();
     let mut bytes = rest.iter();
@@ -90,6 +94,7 @@ mod tests {
         assert_eq!(of_line(b"::1:*:*:*:\xff", &local).as_deref(), Some(&b"\xff"[..]));
         // The first line that fits counts, also without a password.
         assert_eq!(of("*:*:*:*:").as_deref(), Some(""));
+        assert_eq!(of("*:*:*:*:with\rreturn\r\r").as_deref(), Some("with\rreturn"));
         for line in ["db:5433:history:tarsy:x", "db:5432:history:other:x", "#*:*:*:*:x", "*:*", ""] {
             assert_eq!(of(line), None, "{line}");
         }
