@@ -23,13 +23,16 @@ pub struct Parts {
 impl Parts {
     /// The address, with the source of the password.
     fn address(&self) -> Setting<DatabaseUrl> {
-        let address = PostgresqlAddress::new(
-            &self.host.value,
+        let host = &self.host.value;
+        let mut address = PostgresqlAddress::new(
+            host,
             self.port.value,
             Some(self.user.value.clone()),
             Some(self.password.value.clone()),
             Some(self.name.value.clone()),
         );
+        let is_ipv6 = host.contains(':') && !host.starts_with('[');
+        address.objection = (is_ipv6 || host.starts_with('/')).then_some(UNREAD_HOST);
         Setting { value: DatabaseUrl::Postgresql(Box::new(address)), source: self.password.source.clone() }
     }
 }
@@ -129,6 +132,10 @@ const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(5432).expect("it is not zero");
 /// What [`are_hosts`] accepts.
 const HOSTS: &str = "a host, or several separated by commas without addresses of IPv6; a port belongs in `DATABASE_PORT`, \
                      and a login in `DATABASE_USER` and `DATABASE_PASSWORD`";
+
+/// Why the backend does not read a host that tarsy-db takes.
+const UNREAD_HOST: &str = "it writes `DATABASE_HOST` into a URL, where an address of IPv6 needs brackets, and where no directory of \
+                           a Unix socket can be";
 
 /// Whether the backend, which writes hosts and port into a URL, connects to all of these.
 fn are_hosts(text: &str) -> bool {

@@ -53,7 +53,12 @@ fn hosts_among_the_parts_are_those_of_the_backends_url() {
         Outcome::of(command.args(ONCE))
     };
     let port = database.port().to_string();
-    connect("nosuchhost..invalid,127.0.0.1", &port).expect(0);
+    let found = connect("nosuchhost..invalid,127.0.0.1", &port).expect(0);
+    assert!(!found.stderr.contains("WARN"), "{}", found.stderr);
+    for host in ["::1", "/nonexistent"] {
+        connect(host, &port).tells(&["WARN the backend cannot use", "it writes `DATABASE_HOST` into a URL"]);
+    }
+    assert!(!connect("[::1]", &port).stderr.contains("WARN"));
     for host in ["127.0.0.1:5433", "[::1]:5433", "[::1],127.0.0.1", "127.0.0.1,::1", "[]", "127.0.0.1,[]", "a@b", "a/b"]
     {
         let refused = connect(host, &port).expect(78);
