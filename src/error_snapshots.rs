@@ -313,8 +313,8 @@ fn every_error_of_the_state_of_a_schema() {
         ],
         Unknown => [StateError::Unknown(text("ffffffffffff"))],
         Incomplete => [
-            StateError::Incomplete { revision: None, missing: vec!["chats", "events"] },
-            StateError::Incomplete { revision: Some(text("ae85467a75d2")), missing: vec!["chats"] },
+            StateError::Incomplete { revision: None, missing: vec!["chats", "events"], in_place: vec![("chats", "a view")] },
+            StateError::Incomplete { revision: Some(text("ae85467a75d2")), missing: vec!["chats"], in_place: vec![] },
         ],
         Ambiguous => [StateError::Ambiguous(vec![text("ae85467a75d2"), text("3eafea61046d")])],
         Leftover => [StateError::Leftover(vec![left(true), left(false)])],

@@ -26,6 +26,8 @@ pub(crate) struct SchemaState {
     pub is_successors: bool,
     /// If there are no tables: the schemas outside the search path that have them.
     pub elsewhere: Vec<String>,
+    /// What has the name of one of TARSy's tables and is none, with what it is.
+    pub in_place: BTreeMap<String, &'static str>,
 }
 
 /// What brings a database to a revision.
@@ -66,10 +68,15 @@ impl SchemaState {
             _ => sqlite_columns(connection).await?,
         };
         let mut tables: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut in_place = BTreeMap::new();
         let mut place_of_ledger = ledger::TABLE.into_table_ref();
         for row in rows {
             let (table, schema): (String, Option<String>) =
                 (row.try_get("", "table_name")?, row.try_get("", "schema_name")?);
+            if let Some(what) = other_than_table(&row.try_get::<String>("", "kind")?) {
+                in_place.insert(table, what);
+                continue;
+            }
             if schema.as_ref().is_some_and(|schema| !connection.namespace().holds(&table, schema)) {
                 continue;
             }
@@ -87,7 +94,7 @@ impl SchemaState {
             DbBackend::Postgres if state.is_empty() => schemas_elsewhere(connection).await?,
             _ => Vec::new(),
         };
-        Ok(Self { elsewhere, ..state })
+        Ok(Self { elsewhere, in_place, ..state })
     }
 
     /// Separates tables from leftovers. A copy of a table that is not TARSy's is ignored.
@@ -99,7 +106,7 @@ impl SchemaState {
         let leftovers = leftovers.collect();
         let is_successors = application::OF_SUCCESSOR.iter().all(|name| tables.contains_key(*name));
         tables.retain(|name, _| Revision::HEAD.tables().contains(&name.as_str()));
-        Self { ledger, tables, leftovers, is_successors, elsewhere: Vec::new() }
+        Self { ledger, tables, leftovers, is_successors, elsewhere: Vec::new(), in_place: BTreeMap::new() }
     }
 
     /// The other application to which the database belongs, if it is not TARSy's. Beside tables of TARSy's own only the
@@ -225,13 +232,24 @@ impl SchemaState {
             (Some(revision), _, []) => Decision::Nothing { revision: revision.to_owned() },
             (revision, _, missing) => {
                 let revision = revision.map(str::to_owned);
-                Decision::Refused(StateError::Incomplete { revision, missing: missing.to_vec() })
+                let in_place = missing.iter().filter_map(|name| Some((*name, *self.in_place.get(*name)?))).collect();
+                Decision::Refused(StateError::Incomplete { revision, missing: missing.to_vec(), in_place })
             }
         }
     }
 }
 
-/// The columns of TARSy's tables and the ledger on PostgreSQL; NULL for a table without a column.
+/// What a relation of this kind is, if it is no table.
+fn other_than_table(kind: &str) -> Option<&'static str> {
+    match kind {
+        "v" => Some("a view"),
+        "m" => Some("a materialized view"),
+        "f" => Some("a foreign table"),
+        _ => None,
+    }
+}
+
+/// The columns of TARSy's tables and the ledger on PostgreSQL, and what is in their place; NULL for a table without a column.
 async fn postgresql_columns(connection: &Transaction) -> Result<Vec<QueryResult>, DatabaseCause> {
     if connection.namespace().path().is_empty() {
         // Nothing would be found, which would look like an empty database.
@@ -241,9 +259,10 @@ async fn postgresql_columns(connection: &Transaction) -> Result<Vec<QueryResult>
              database: `ALTER ROLE ... RESET search_path`",
         ));
     }
-    let sql = "SELECT c.relname::text AS table_name, c.nspname::text AS schema_name, a.attname::text AS column_name
+    let sql = "SELECT c.relname::text AS table_name, c.nspname::text AS schema_name, a.attname::text AS column_name,
+                      c.relkind::text AS kind
                FROM visible c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-               WHERE c.relname = ANY ($2) AND c.relkind IN ('r', 'p')";
+               WHERE c.relname = ANY ($2) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
     Ok(visible::rows(connection, sql, [visible::texts(&names())]).await?)
 }
 
@@ -264,10 +283,11 @@ async fn schemas_elsewhere(connection: &Transaction) -> Result<Vec<String>, Data
 /// As [`postgresql_columns`], with the leftovers, on SQLite.
 async fn sqlite_columns(connection: &Transaction) -> Result<Vec<QueryResult>, DatabaseCause> {
     let sql = format!(
-        "SELECT m.name AS table_name, NULL AS schema_name, c.name AS column_name
+        "SELECT m.name AS table_name, NULL AS schema_name, c.name AS column_name, 'r' AS kind
          FROM sqlite_master m JOIN pragma_table_info(m.name) c
-         WHERE m.type = 'table' AND (m.name IN ('{}') OR substr(m.name, 1, 13) = '{LEFTOVER}')",
-        names().join("', '")
+         WHERE m.type = 'table' AND (m.name IN ('{names}') OR substr(m.name, 1, 13) = '{LEFTOVER}')
+         UNION ALL SELECT name, NULL, NULL, 'v' FROM sqlite_master WHERE type = 'view' AND name IN ('{names}')",
+        names = names().join("', '")
     );
     Ok(connection::rows(connection, &sql).await?)
 }

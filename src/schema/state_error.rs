@@ -37,8 +37,13 @@ pub enum StateError {
     Foreign(Application),
     #[error("the database is at revision `{0}`, which this version of tarsy-db does not know")]
     Unknown(String),
-    #[error("the database is incomplete: {} missing{}", .missing.join(", "), ledger_says(.revision.as_deref()))]
-    Incomplete { revision: Option<String>, missing: Vec<&'static str> },
+    #[error("the database is incomplete: {} missing{}{}", .missing.join(", "), ledger_says(.revision.as_deref()), in_place_of(.in_place))]
+    Incomplete {
+        revision: Option<String>,
+        missing: Vec<&'static str>,
+        /// What has their names, and what it is.
+        in_place: Vec<(&'static str, &'static str)>,
+    },
     #[error("`alembic_version` has {} rows, and must have one: {}", .0.len(), .0.iter().map(|revision| described(revision)).collect::<Vec<_>>().join(", "))]
     Ambiguous(Vec<String>),
     #[error("an interrupted upgrade by TARSy's backend left `{}` behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join("`, `"))]
@@ -47,6 +52,12 @@ pub enum StateError {
 
 fn ledger_says(revision: Option<&str>) -> String {
     revision.map(|revision| format!(", although the ledger names revision `{revision}`")).unwrap_or_default()
+}
+
+/// As in `; `chats` is a view`.
+#[must_use]
+pub(crate) fn in_place_of(found: &[(&str, &str)]) -> String {
+    found.iter().map(|(name, what)| format!("; `{name}` is {what}")).collect::<Vec<_>>().concat()
 }
 
 impl Diagnostic for StateError {
@@ -72,6 +83,9 @@ impl Diagnostic for StateError {
             ),
             StateError::Foreign(application) => application.hint().into(),
             StateError::Unknown(_) => "use the tarsy-db of that TARSy release".into(),
+            StateError::Incomplete { in_place, .. } if !in_place.is_empty() => {
+                "rename what has the name of a table and is none, and restore the table; nothing was changed".into()
+            }
             StateError::Incomplete { .. } => {
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into()
             }

@@ -22,7 +22,7 @@ use crate::schema::early::{self, EarlyColumn};
 use crate::schema::model::Schema;
 use crate::schema::parent_index::{self, ParentIndex};
 use crate::schema::state::{Decision, SchemaState};
-use crate::schema::state_error::{StateError, described, leftover_hint};
+use crate::schema::state_error::{StateError, described, in_place_of, leftover_hint};
 use crate::schema::variant::{self, Match, Variant};
 use crate::schema::{diff, expected, row_policy};
 
@@ -70,14 +70,15 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
             };
             pending("ledger_missing", format!("{why}: run `tarsy-db init` to adopt them"))
         }
-        Decision::Refused(StateError::Incomplete { revision, missing }) => {
+        Decision::Refused(StateError::Incomplete { revision, missing, in_place }) => {
             let ledger = match (revision, &state.ledger) {
                 (Some(revision), _) => format!("`alembic_version` records {revision}"),
                 (None, Ledger::Missing) => "`alembic_version` is missing".to_owned(),
                 (None, _) => state.unrecorded(),
             };
             data["missing_tables"] = json!(missing);
-            let detail = format!("{ledger}, and these tables are missing: {}", missing.join(", "));
+            let detail =
+                format!("{ledger}, and these tables are missing: {}{}", missing.join(", "), in_place_of(&in_place));
             Finding::failed(NAME, ExitCode::Drift, detail).because("tables_missing")
         }
         Decision::Refused(StateError::Ambiguous(revisions)) => {

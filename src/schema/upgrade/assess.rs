@@ -170,8 +170,8 @@ async fn plan_from(connection: &Connection, target: Revision, state: SchemaState
             (Start::Tables(revision), target.since(Some(revision)).collect())
         }
         Decision::Upgrade { from, to } => (Start::Ledger(from.id().to_owned()), to.since(Some(from)).collect()),
-        Decision::Refused(StateError::Incomplete { revision, missing }) => {
-            return Err(incomplete(connection, revision, missing).await?);
+        Decision::Refused(StateError::Incomplete { revision, missing, in_place }) => {
+            return Err(incomplete(connection, revision, missing, in_place).await?);
         }
         Decision::Refused(error) => return Err(error.into()),
     };
@@ -216,6 +216,7 @@ async fn incomplete(
     connection: &Connection,
     revision: Option<String>,
     missing: Vec<&'static str>,
+    in_place: Vec<(&'static str, &'static str)>,
 ) -> Result<SchemaError, SchemaError> {
     let known = revision.as_deref().and_then(Revision::from_id);
     let drift = match known {
@@ -224,7 +225,7 @@ async fn incomplete(
     };
     Ok(match drift.filter(|drift| drift.looks_like.is_some()) {
         Some(drift) => drift.into(),
-        None => StateError::Incomplete { revision, missing }.into(),
+        None => StateError::Incomplete { revision, missing, in_place }.into(),
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::support::cases::each;
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{NOW_US, insert_session};
-use crate::support::{Database, Schema, apply, test};
+use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
 
 /// Rewrites a table's definition in place, for what SQLite's `ALTER TABLE` cannot do.
 fn redefine(database: &Database, table: &str, from: &str, to: &str) {
@@ -210,4 +210,20 @@ fn a_key_that_writes_on_update_is_drift() {
          FOREIGN KEY (session_id) REFERENCES alert_sessions ON UPDATE CASCADE",
     );
     finds(&database, 4, "schema", "failed", "CASCADE");
+}
+
+#[apply(test)]
+fn a_view_in_the_place_of_a_table_is_named(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    database.execute("ALTER TABLE mcp_communications RENAME TO moved");
+    database.execute("CREATE VIEW mcp_communications AS SELECT * FROM moved");
+    let expected = "these tables are missing: mcp_communications; `mcp_communications` is a view";
+    finds(database, 4, "revision", "failed", expected);
+    for arguments in [&["init"][..], &["prune", "--dry-run", "--older-than", "90d"]] {
+        Outcome::of(tarsy_db(database).args(arguments)).expect(4).tells(&[
+            "mcp_communications missing",
+            "; `mcp_communications` is a view",
+            "hint: rename what has the name of a table and is none",
+        ]);
+    }
 }
