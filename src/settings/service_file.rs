@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::environment::Environment;
 use super::error::{LibpqError, SettingsError};
 use super::libpq_files::home;
-use crate::database::url::{KEYWORDS, PostgresqlAddress, trimmed};
+use crate::database::url::{KEYWORDS, PostgresqlAddress, is_url, trimmed};
 use crate::format::io_message;
 
 /// Adds the parameters of the address's service that it does not have itself.
@@ -82,7 +82,9 @@ fn set(address: &mut PostgresqlAddress, line: &str) -> Result<(), String> {
         return Err("a service has no service".to_owned());
     }
     let keyword = KEYWORDS.iter().find(|keyword| keyword.name == name && !ONLY_IN_URLS.contains(&name));
-    let keyword = keyword.ok_or_else(|| format!("`{name}` is not supported"))?;
+    // A line with a URL, such as one of LDAP, may have a login.
+    let shown = || if is_url(name) { "a URL".to_owned() } else { format!("`{name}`") };
+    let keyword = keyword.ok_or_else(|| format!("{} is not supported", shown()))?;
     // An empty value hides the variable and further lines, too.
     if !address.given.insert(keyword.name) || (value.is_empty() && !keyword.keeps_empty()) {
         return Ok(());

@@ -7,7 +7,7 @@ use assert_cmd::Command;
 use crate::support::campaign::Size;
 use crate::support::cases::each;
 use crate::support::server::closed_port;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, campaign, tarsy_db, test};
+use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, campaign, tarsy_db, test, write_file};
 
 const MARKER: &str = "s3cr3t-m4rker";
 
@@ -320,6 +320,12 @@ fn a_url_in_the_place_of_another_value_is_refused_and_not_shown() {
     let mut command = bare_tarsy_db(directory.path());
     let outcome = Outcome::of(command.env("DATABASE_URL", "postgresql://").envs(service).arg("info")).expect(78);
     assert_no_marker(&outcome, "PGSERVICEFILE");
+    let file = write_file(directory.path(), "services", format!("[x]\nldap://u:{MARKER}@h/d?x=y\n"));
+    let mut command = bare_tarsy_db(directory.path());
+    command.env("DATABASE_URL", "postgresql://?service=x").env("PGSERVICEFILE", file);
+    let outcome = Outcome::of(command.arg("info")).expect(78);
+    assert_no_marker(&outcome, "a line of a service");
+    outcome.tells(&["a URL is not supported"]);
     each([format!("host={MARKER}@h"), format!("dbname=u:{MARKER}@h"), format!("u:{MARKER}@h=x")], |parameter| {
         let url = format!("postgresql://u@h/d?{parameter}");
         let outcome = Outcome::of(bare_tarsy_db(directory.path()).env("DATABASE_URL", &url).arg("info")).expect(78);
