@@ -41,7 +41,7 @@ pub(crate) fn is_missing(path: &Path) -> bool {
 #[must_use]
 pub(crate) fn obstacle_beside(path: &Path) -> Option<String> {
     let is_in_wal_mode = is_in_wal_mode(path);
-    let suffixes: &[_] = if is_in_wal_mode { &["-wal", "-shm"] } else { &["-journal"] };
+    let suffixes = sidecars_in(is_in_wal_mode);
     let needed = suffixes.iter().map(|suffix| beside(path, suffix));
     let (existing, missing): (Vec<_>, Vec<_>) = needed.partition(|file| file.exists());
     let refused = existing.iter().find_map(|file| refusal(file, "write to", Access::READ_OK | Access::WRITE_OK));
@@ -59,7 +59,15 @@ pub(crate) fn obstacle_beside(path: &Path) -> Option<String> {
 /// Which file this user may not read of those that SQLite reads beside a file, and why.
 #[must_use]
 pub(crate) fn unreadable_beside(path: &Path) -> Option<String> {
-    SIDECARS.iter().find_map(|suffix| refusal(&beside(path, suffix), "read", Access::READ_OK))
+    let files = sidecars_in(is_in_wal_mode(path)).iter().map(|suffix| beside(path, suffix));
+    // SQLite does not read an empty one.
+    let mut files = files.filter(|file| file.metadata().map_or(true, |metadata| metadata.len() > 0));
+    files.find_map(|file| refusal(&file, "read", Access::READ_OK))
+}
+
+/// The files that SQLite needs beside one in this mode.
+fn sidecars_in(is_in_wal_mode: bool) -> &'static [&'static str] {
+    if is_in_wal_mode { &["-wal", "-shm"] } else { &["-journal"] }
 }
 
 /// Why an existing file cannot be used. One that another process has removed meanwhile is no obstacle.

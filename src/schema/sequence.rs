@@ -243,9 +243,10 @@ impl Sequence {
         }
     }
 
+    /// A number that another application uses again may be no fault, such as that of a slot.
     async fn read_use_of_next(&mut self, connection: &Transaction) -> Result<(), DatabaseCause> {
         let Self { table_place, column, .. } = &*self;
-        if let (true, Some(next)) = (self.is_cycle, self.next) {
+        if let (true, Some(next)) = (self.is_cycle && self.is_tarsys, self.next) {
             let sql = format!("SELECT EXISTS (SELECT FROM {table_place} WHERE {} = {next}) AS used", quoted(column));
             self.is_next_used = row(connection, &sql).await?.try_get("", "used")?;
         }

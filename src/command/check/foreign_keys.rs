@@ -38,7 +38,7 @@ pub(crate) async fn foreign_keys(connection: &Transaction, found: &Schema, depth
     };
     match finding.status {
         Status::Failed => finding,
-        _ => not_enforced(&off).unwrap_or(finding),
+        _ => not_enforced(&off, depth).unwrap_or(finding),
     }
 }
 
@@ -62,10 +62,11 @@ async fn switched_off(connection: &Transaction) -> Result<Vec<SwitchedOff>, DbEr
     found.iter().map(read).collect()
 }
 
-fn not_enforced(off: &[SwitchedOff]) -> Option<Finding> {
+fn not_enforced(off: &[SwitchedOff], depth: Depth) -> Option<Finding> {
     let setting = off.iter().find(|key| key.is_replica).map(|_| {
-        "`session_replication_role` is `replica` for this role, so that no foreign key is enforced; \
-         reset it for the role and for the database, with `ALTER ROLE ... RESET session_replication_role`"
+        "`session_replication_role` is `replica` for this session, so that no foreign key is enforced; remove it from \
+         `options` and `PGOPTIONS`, or reset it for the role and the database, with `ALTER ROLE ... RESET \
+         session_replication_role`"
             .to_owned()
     });
     let keys = off.iter().filter(|key| !key.is_replica).map(|SwitchedOff { child, columns, place, .. }| {
@@ -80,7 +81,8 @@ fn not_enforced(off: &[SwitchedOff]) -> Option<Finding> {
     }
     let data = json!({ "keys": keys });
     let next = "then `tarsy-db check --deep` finds the rows without a parent".to_owned();
-    let lines: Vec<_> = diff::first_of(keys).into_iter().chain([next]).collect();
+    let next = (depth == Depth::Quick).then_some(next);
+    let lines: Vec<_> = diff::first_of(keys).into_iter().chain(next).collect();
     let finding = match off.iter().any(|key| is_tarsys(&key.child)) {
         true => Finding::failed(NAME, ExitCode::Drift, lines),
         false => Finding::new(NAME, Status::Warning, lines),

@@ -112,6 +112,7 @@ impl Removal<'_> {
             Remedy::TryAgain => self.try_again(error).await?,
             Remedy::Halve => sizer.halve(taken.len()),
             Remedy::PassOver if !self.is_retried_enough() => {
+                self.report_locks(&error).await?;
                 cursor.after = taken.pop();
                 return Ok(Some(error));
             }

@@ -127,6 +127,12 @@ impl Removal<'_> {
 
     /// Waits before the rows are tried again that other sessions have locked.
     pub(crate) async fn wait_for_locks(&mut self, error: &BatchError) -> Result<(), Stop> {
+        self.report_locks(error).await?;
+        self.rest(PAUSES[0]).await
+    }
+
+    /// Reports once that rows are locked, and are tried again, and by whom a table is.
+    pub(crate) async fn report_locks(&mut self, error: &BatchError) -> Result<(), Stop> {
         let is_first = !self.failing().is_reported;
         self.report_retry(error);
         if is_first {
@@ -136,7 +142,7 @@ impl Removal<'_> {
                 tracing::warn!("one of TARSy's tables is locked by {holder}");
             }
         }
-        self.rest(PAUSES[0]).await
+        Ok(())
     }
 
     /// Waits before the next attempt, and reconnects if that is needed.

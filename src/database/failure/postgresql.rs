@@ -121,8 +121,11 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         // RAISE in a trigger of the operator's.
         "P0001" => ErrorClass::Constraint,
         "42P05" | "26000" => ErrorClass::Pooler,
-        // The last one: the file of a table is missing.
-        "XX001" | "XX002" | "58P01" => ErrorClass::Corrupt,
+        "XX001" | "XX002" => ErrorClass::Corrupt,
+        // The file of a table is missing. That of a library has a path of its own.
+        "58P01" if ["\"base/", "\"global/", "\"pg_tblspc/"].iter().any(|place| answer.message.contains(place)) => {
+            ErrorClass::Corrupt
+        }
         // A column or a table that the revision has and the database lacks.
         "42703" | "42P01" => ErrorClass::Schema,
         // ALTER DATABASE ... ALLOW_CONNECTIONS false.
@@ -256,6 +259,8 @@ mod tests {
     fn the_missing_file_of_a_table_is_damage() {
         let message = "could not open file \"base/5/16390\": No such file or directory";
         assert_eq!(class(&Answer { code: "58P01", message, ..Answer::default() }), ErrorClass::Corrupt);
+        let message = "could not access file \"$libdir/postgis-3\": No such file or directory";
+        assert_eq!(class(&Answer { code: "58P01", message, ..Answer::default() }), ErrorClass::Other);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::address::PostgresqlAddress;
 use super::given::GivenUrl;
 use super::parameters::parameters;
+use super::postgresql::parse_postgresql;
 
 /// What is encoded in a role and a parameter.
 const ENCODED: &AsciiSet =
@@ -13,10 +14,10 @@ const ENCODED: &AsciiSet =
 const OF_PLACE: [&str; 4] = ["host", "port", "user", "dbname"];
 
 /// The URL with which TARSy's backend connects to the same address. That of the address is kept, unless the backend does
-/// not read it.
+/// not read it, or variables or a service had a part of it.
 pub(super) fn for_backend(address: &PostgresqlAddress) -> GivenUrl {
     match &address.given_url {
-        Some(given) if address.objection.is_none() => given.clone(),
+        Some(given) if address.objection.is_none() && leads_to(given, address) => given.clone(),
         Some(given) => GivenUrl { text: rewritten(address, &given.text), ..given.clone() },
         None => GivenUrl {
             text: rewritten(address, "postgresql://"),
@@ -24,6 +25,16 @@ pub(super) fn for_backend(address: &PostgresqlAddress) -> GivenUrl {
             lacks_key_password: false,
         },
     }
+}
+
+/// Whether a URL alone leads to the place, the role and the database of an address.
+fn leads_to(given: &GivenUrl, address: &PostgresqlAddress) -> bool {
+    let (_, rest) = given.text.split_once("://").unwrap_or_default();
+    let Ok(alone) = parse_postgresql(rest) else { return false };
+    let place = |address: &PostgresqlAddress| {
+        address.places().iter().map(|place| (place.name.to_owned(), place.port)).collect::<Vec<_>>()
+    };
+    (place(&alone), &alone.user, &alone.database) == (place(address), &address.user, &address.database)
 }
 
 /// A URL with the scheme and the other parameters of the given one, in the form that SQLAlchemy reads. It decodes the role
@@ -83,6 +94,15 @@ mod tests {
             assert_eq!(backend(url), expected, "{url}");
             assert_eq!(backend(expected), expected);
         }
+    }
+
+    #[test]
+    fn what_variables_or_a_service_say_of_the_place_and_the_role_is_in_the_url() {
+        let parsed = "postgresql:///m1?sslmode=require".parse();
+        let Ok(DatabaseUrl::Postgresql(mut address)) = parsed else { panic!("{parsed:?}") };
+        assert_eq!(for_backend(&address).text, "postgresql:///m1?sslmode=require");
+        (address.hosts, address.user) = (vec!["db".to_owned()], Some("mv".to_owned()));
+        assert_eq!(for_backend(&address).text, "postgresql://mv@db:5432/m1?sslmode=require");
     }
 
     #[test]
