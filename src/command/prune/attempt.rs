@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use migration::ledger::Ledger;
-use sea_orm::DbErr;
+use sea_orm::{DbBackend, DbErr};
 
 use super::bounds::GRACE;
-use super::history::OpenHistory;
+use super::history::{BOTH_AND_LOCK, OpenHistory};
 use super::outcome::Stop;
 use super::removal::{Removal, Stopping, add};
 use super::retry::is_too_large;
@@ -113,15 +113,10 @@ impl SessionBatch<'_> {
             let first = self.begin(Some(connection), archive.clone(), by_first);
             Ok::<_, BatchError>(tokio::join!(first, self.begin(second, archive, by_second)))
         };
-        let finished = match watch.over(both).await? {
+        match watch.over(both).await? {
             (Ok(first), Ok(second)) => commit([first, second], ledger, watch, stopping, done).await,
             (Err(error), _) | (_, Err(error)) => Err(error),
-        };
-        if let (Err(_), Some(second)) = (&finished, second) {
-            // Waits for the rollbacks, because the next batch would skip the sessions that they still lock.
-            watch.over(async { Ok::<_, BatchError>(second.wait_for_free(2).await?) }).await.ok();
         }
-        finished
     }
 }
 
@@ -144,6 +139,7 @@ impl Removal<'_> {
         let remove = batch.remove(second, &mut by_each, &self.stopping, &mut done);
         let began = Instant::now();
         let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
+        self.wait_for_rollback(&finished).await;
         for Picked { sessions, kept } in by_each {
             picked.sessions.extend(sessions);
             picked.kept.extend(kept);
@@ -169,6 +165,7 @@ impl Removal<'_> {
             commit([batch], ledger, watch, &self.stopping, &mut done).await
         };
         let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
+        self.wait_for_rollback(&finished).await;
         if self.has_given_way(&finished, activity) {
             return Ok(Others::Again);
         }
@@ -182,6 +179,18 @@ impl Removal<'_> {
                 Ok(Others::Again)
             }
             Attempt::Failed(error) => self.try_again(error).await.map(|()| Others::Again),
+        }
+    }
+
+    /// Waits for the rollback of a failed batch if the next one may have another connection: it would skip the rows that are
+    /// still locked.
+    async fn wait_for_rollback(&self, finished: &Result<Result<(), BatchError>, Stop>) {
+        let OpenHistory { connection, selection, watch, .. } = &*self.history;
+        let backend = selection.backend();
+        let Ok(Err(error)) = finished else { return };
+        let is_lost = error.spoils_connection(backend) || error.cause.class.is_before_login();
+        if backend == DbBackend::Postgres && !is_lost && connection.may_have(BOTH_AND_LOCK) {
+            watch.over(async { Ok::<_, BatchError>(connection.wait_for_free(2).await?) }).await.ok();
         }
     }
 

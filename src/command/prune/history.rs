@@ -284,7 +284,7 @@ pub(crate) async fn every_row(connection: &Connection) -> Result<Transaction, Da
 }
 
 /// The number of connections with which two batches are removed at the same time. One more holds the prune lock.
-const BOTH_AND_LOCK: u32 = 3;
+pub(crate) const BOTH_AND_LOCK: u32 = 3;
 
 /// How many connections a run has a use for.
 fn wanted(arguments: &Prune) -> u32 {

@@ -415,7 +415,7 @@ fn a_foreign_key_whose_triggers_are_disabled_is_not_called_enforced() {
     finds(&database, 0, "foreign keys", "warning", "others(id) is not enforced");
     database.execute("DROP TABLE others");
     database.execute(&format!("ALTER DATABASE {} SET session_replication_role = replica", database.name()));
-    finds(&database, 4, "foreign keys", "failed", "`session_replication_role` is `replica` for this role");
+    finds(&database, 4, "foreign keys", "failed", "`session_replication_role` is `replica` for this session");
 }
 
 #[apply(test)]
