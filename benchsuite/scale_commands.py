@@ -71,6 +71,11 @@ def scans(*options, codes=(0,)):
     return Command(name, [*MOVE, "--check-only", *options], codes)
 
 
+UPGRADED = {
+    "SELECT count(*) FROM llm_interactions WHERE interaction_type = 'final_analysis'": lambda s: s // 3,
+    "SELECT count(*) FROM alert_sessions WHERE last_interaction_at = started_at_us": lambda s: s,
+}
+
 # What runs on either database, by the history.
 ON_DATABASES = {
     "A": [
@@ -108,10 +113,7 @@ ON_DATABASES = {
             "init --to head",
             ["init", *DATABASE, "--to", "head"],
             changes=True,
-            left={
-                "SELECT count(*) FROM llm_interactions WHERE interaction_type = 'final_analysis'": lambda s: s // 3,
-                "SELECT count(*) FROM alert_sessions WHERE last_interaction_at = started_at_us": lambda s: s,
-            },
+            left=UPGRADED,
         )
     ],
     "K": [
@@ -169,6 +171,13 @@ ORPHANS = [
 DELETE_ORPHANS = by_hand("DELETE of orphans", *ORPHANS, changes=True)
 OLD_EVENTS = "created_at < datetime('{now}', '-24 hours')"
 DELETE_EVENTS = by_hand("DELETE of events", f"DELETE FROM events WHERE {OLD_EVENTS}", changes=True)
+UPGRADE = Command(
+    "SQL of init by hand",
+    ["-c", "'{program}' init --database-url '{url}' --to head --sql | sqlite3 -batch '{file}'"],
+    program="sh",
+    changes=True,
+    left=UPGRADED,
+)
 # The SQL by hand that does the main part of a command on a file. The command need not grow more slowly than that.
 BY_HAND = {
     "A check --deep": INTEGRITY, "A info --exact": SIZES, "A prune": DELETE, "A prune --archive": DELETE,
@@ -178,6 +187,8 @@ BY_HAND = {
     "C migrate --check-only": INTEGRITY, "C migrate --on orphan=drop --report": INTEGRITY,
     "D prune --events": DELETE_EVENTS,
     "E check --deep": INTEGRITY, "E info --exact": SIZES,
-    "H migrate --check-only": INTEGRITY, "H migrate --check-only --show-values": INTEGRITY,
+    "F init --to head": UPGRADE,
+    "H migrate --check-only": INTEGRITY, "H migrate --check-only --output json": INTEGRITY,
+    "H migrate --check-only --show-values": INTEGRITY,
     "N prune": DELETE,
 }  # fmt: skip

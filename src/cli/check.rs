@@ -19,7 +19,7 @@ pub(crate) struct Check {
     #[arg(long)]
     pub(crate) fix: bool,
 
-    /// Also read every row: SQLite's `integrity_check`, and rows without a parent on PostgreSQL.
+    /// Also check every row: SQLite's `integrity_check`; on PostgreSQL rows without a parent, from their keys and numbers alone.
     ///
     /// Without this flag a query that takes longer than 30s is cancelled and its check is reported as skipped.
     #[arg(long)]

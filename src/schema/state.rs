@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::sea_query::IntoTableRef;
+use sea_orm::sea_query::{IntoTableRef, TableRef};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 
 use super::application::{self, Application};
@@ -63,6 +63,26 @@ impl SchemaState {
     /// # Errors
     /// [`ErrorClass::Privilege`] if the role may use no schema of the search path, or the database's error.
     pub(crate) async fn read(connection: &Transaction) -> Result<Self, DatabaseCause> {
+        let (mut state, place_of_ledger) = Self::look(connection).await?;
+        if let Some(place) = place_of_ledger {
+            state.ledger = ledger::read(connection, place).await?;
+        }
+        if connection.backend() == DbBackend::Postgres && state.is_empty() {
+            state.elsewhere = schemas_elsewhere(connection).await?;
+        }
+        Ok(state)
+    }
+
+    /// The same if the ledger cannot be read: as if there were none.
+    ///
+    /// # Errors
+    /// As [`SchemaState::read`].
+    pub(crate) async fn read_without_ledger(connection: &Transaction) -> Result<Self, DatabaseCause> {
+        Ok(Self::look(connection).await?.0)
+    }
+
+    /// Looks for the tables, and where the ledger is.
+    async fn look(connection: &Transaction) -> Result<(Self, Option<TableRef>), DatabaseCause> {
         let rows = match connection.backend() {
             DbBackend::Postgres => postgresql_columns(connection).await?,
             _ => sqlite_columns(connection).await?,
@@ -85,16 +105,9 @@ impl SchemaState {
             }
             tables.entry(table).or_default().extend(row.try_get::<Option<String>>("", "column_name")?);
         }
-        let ledger = match tables.remove(ledger::TABLE) {
-            Some(_) => ledger::read(connection, place_of_ledger).await?,
-            None => Ledger::Missing,
-        };
-        let state = Self::of(ledger, tables);
-        let elsewhere = match connection.backend() {
-            DbBackend::Postgres if state.is_empty() => schemas_elsewhere(connection).await?,
-            _ => Vec::new(),
-        };
-        Ok(Self { elsewhere, in_place, ..state })
+        let has_ledger = tables.remove(ledger::TABLE).is_some();
+        let state = Self { in_place, ..Self::of(Ledger::Missing, tables) };
+        Ok((state, has_ledger.then_some(place_of_ledger)))
     }
 
     /// Separates tables from leftovers. A copy of a table that is not TARSy's is ignored.

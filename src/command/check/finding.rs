@@ -25,6 +25,9 @@ pub(crate) struct Finding {
     /// Whether a query was cancelled because it took too long.
     #[serde(skip)]
     pub(crate) is_given_up: bool,
+    /// What `--fix` has committed.
+    #[serde(skip)]
+    pub(crate) committed: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,13 +78,19 @@ impl Finding {
             Status::Skipped => (Severity::Unknown, "skipped"),
         };
         let (exit_code, data) = (ExitCode::Done, Value::Null);
-        Self { name, status, severity, code, detail: detail.into(), data, exit_code, is_given_up: false }
+        Self { name, status, severity, code, detail: detail.into(), data, exit_code, is_given_up: false, committed: None }
     }
 
     /// The same with a code of its own.
     #[must_use]
     pub(crate) fn because(self, code: &'static str) -> Self {
         Self { code, ..self }
+    }
+
+    /// The same with what it has committed.
+    #[must_use]
+    pub(crate) fn having(self, committed: Option<String>) -> Self {
+        Self { committed, ..self }
     }
 
     /// The same in other words.

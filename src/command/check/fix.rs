@@ -113,13 +113,15 @@ fn repaired(results: &[Result<String, DatabaseError>]) -> Finding {
         Err(error) => format!("{error}: {}", error.cause),
     });
     let lines: Vec<_> = lines.collect();
-    let done: Vec<_> = results.iter().flatten().collect();
+    let done: Vec<_> = results.iter().flatten().map(String::as_str).collect();
     let data = json!({ "done": done, "failed": results.len() - done.len() });
-    match results.iter().find_map(|result| result.as_ref().err()) {
+    let committed = (!done.is_empty()).then(|| done.join(", "));
+    let finding = match results.iter().find_map(|result| result.as_ref().err()) {
         Some(first) => Finding::failed(NAME, exit_code(first), lines).because("repair_failed").with(data),
         None if lines.is_empty() => Finding::ok(NAME, "nothing to repair"),
         None => Finding::new(NAME, Status::Note, lines).because("repaired").with(data),
-    }
+    };
+    finding.having(committed)
 }
 
 fn exit_code(error: &DatabaseError) -> ExitCode {

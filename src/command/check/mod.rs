@@ -49,7 +49,7 @@ use crate::exit_code::ExitCode;
 use crate::format;
 use crate::output::{Block, Field, Report};
 use crate::schema::model::Schema;
-use crate::schema::read::schema_and_state;
+use crate::schema::read::{self, schema_and_state};
 use crate::schema::state::{Decision, SchemaState};
 use crate::schema::state_error::StateError;
 use crate::settings::Settings;
@@ -124,9 +124,10 @@ fn report(url: &DatabaseUrl, checks: Vec<Finding>) -> Report {
         Block::Line(verdict),
     ];
     let sound = exit_code == ExitCode::Done;
+    let committed = checks.iter().find_map(|check| check.committed.clone());
     let outcome = if sound { CheckOutcome::Sound } else { CheckOutcome::Unsound };
     let summary = CheckSummary { database: url.to_string(), outcome, sound, exit_code, checks };
-    Report { exit_code, ..Report::new(&summary, blocks) }
+    Report { exit_code, committed, ..Report::new(&summary, blocks) }
 }
 
 /// All checks, of a database that took so long to open.
@@ -170,15 +171,25 @@ async fn checks_of_schema(
     reader: &BoundedReader<'_>,
 ) -> Vec<Finding> {
     let (connection, depth, mut checks) = (reader.connection(), Depth::of(arguments), Vec::new());
-    let (state, found) = match read_schema(reader).await {
-        Ok(read) => read,
+    let (state, found, revision) = match read_schema(reader).await {
+        Ok((state, found)) => {
+            let revision = schema::revision(reader, &state, settings.schema_target.value).await;
+            (state, found, revision)
+        }
         Err(cause) => {
             let failed = Finding::failed("revision", cause.class.exit_code(), cause.described());
-            return vec![failed.unanswered_by(cause.class)];
+            let failed = failed.unanswered_by(cause.class);
+            // Where nothing answers, a second attempt would only take as long again.
+            let other_checks = match cause.class.is_before_login() {
+                true => None,
+                false => read_schema_without_ledger(reader).await.ok(),
+            };
+            let Some((state, found)) = other_checks else { return vec![failed] };
+            (state, found, failed)
         }
     };
     if let Decision::Refused(StateError::Foreign(_)) = state.plan(settings.schema_target.value) {
-        return vec![schema::revision(reader, &state, settings.schema_target.value).await];
+        return vec![revision];
     }
     let privileges = async |reading: &Transaction| server::privileges(reading, &state).await;
     checks.push(look_at_catalogs(reader, Rows::Every, "privileges", privileges).await);
@@ -187,7 +198,7 @@ async fn checks_of_schema(
         checks.push(look(reader, "backend role", app_role).await);
     }
     checks.extend(server::row_policies(reader).await);
-    checks.push(schema::revision(reader, &state, settings.schema_target.value).await);
+    checks.push(revision);
     let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
     let integrity = async |reading: &Transaction| data::integrity(reading, depth).await;
     let integers = async |reading: &Transaction| numbers::integers(reading, &found, depth, now).await;
@@ -213,6 +224,14 @@ async fn checks_of_schema(
 
 async fn read_schema(reader: &BoundedReader<'_>) -> Result<(SchemaState, Schema), DatabaseCause> {
     reader.read(Rows::Visible, async |reading| schema_and_state(reading).await).await?
+}
+
+/// The tables, if the role may not read the ledger or another session has locked it.
+async fn read_schema_without_ledger(reader: &BoundedReader<'_>) -> Result<(SchemaState, Schema), DatabaseCause> {
+    let state_and_schema = async |reading: &Transaction| {
+        Ok((SchemaState::read_without_ledger(reading).await?, read::schema(reading).await?))
+    };
+    reader.read(Rows::Visible, state_and_schema).await?
 }
 
 /// Runs one check. One that takes too long is skipped.

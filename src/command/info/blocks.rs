@@ -48,8 +48,7 @@ fn or_dash(value: Option<&str>) -> Field {
 }
 
 fn database_block(summary: &InfoSummary) -> Block {
-    let unrecorded = || format!("not recorded ({})", summary.unrecorded);
-    let revision = summary.revision.as_deref().map_or_else(unrecorded, described);
+    let revision = summary.revision.as_deref().map_or_else(|| summary.unrecorded.clone(), described);
     let mut rows: Vec<Vec<Field>> = vec![
         vec!["database".into(), summary.database.as_str().into()],
         vec!["backend".into(), format!("{} {}", summary.backend, summary.server_version).into()],

@@ -43,6 +43,8 @@ use crate::schema::state::SchemaState;
 use crate::schema::state_error::StateError;
 use crate::settings::{RETENTION_DAYS, Settings, ShownSetting};
 
+const LEDGER: &str = "the ledger";
+
 pub(crate) async fn run(
     arguments: &Info,
     settings: &Settings,
@@ -59,7 +61,11 @@ pub(crate) async fn run(
     let (skipped, unreadable) = (Vec::new(), Vec::new());
     let mut parts = Sections { reader, skipped, unreadable, failure: None, is_locked: false };
     let begin = (Verb::Begin, "the read transaction");
-    let (state, found, server) = parts.reader.read(Rows::Visible, look_first).await.context(begin)??;
+    let ledger = async |reading: &Transaction| Ok(SchemaState::read(reading).await.context((Verb::Read, LEDGER))?);
+    let recorded = parts.read(LEDGER, ledger).await?;
+    let is_recorded = recorded.is_some();
+    let rest = async |reading: &Transaction| look_first(reading, recorded).await;
+    let (state, found, server) = parts.reader.read(Rows::Visible, rest).await.context(begin)??;
     let tables = match url {
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(precision).await?,
         DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, precision, server.bytes).await?,
@@ -87,8 +93,11 @@ pub(crate) async fn run(
         role: server.role,
         protection: url.protection(),
         revision: state.revision().map(str::to_owned),
-        unrecorded: state.unrecorded(),
-        schema_error: schema_error(&state),
+        unrecorded: match is_recorded {
+            true => format!("not recorded ({})", state.unrecorded()),
+            false => "unknown (`alembic_version` cannot be read)".to_owned(),
+        },
+        schema_error: schema_error(&state).filter(|_| is_recorded),
         bytes: server.bytes,
         wal_bytes: url.sqlite_path().and_then(larger_wal).map(|[wal, _]| wal),
         tables,
@@ -106,9 +115,15 @@ pub(crate) async fn run(
     Ok(Report { exit_code, error, ..Report::new(&summary, blocks) })
 }
 
-/// What the other parts depend on.
-async fn look_first(reading: &Transaction) -> Result<(SchemaState, Schema, ServerInfo), Error> {
-    let state = SchemaState::read(reading).await.context((Verb::Read, "the ledger"))?;
+/// What the other parts depend on. The tables are looked for if the ledger could not be read.
+async fn look_first(
+    reading: &Transaction,
+    recorded: Option<SchemaState>,
+) -> Result<(SchemaState, Schema, ServerInfo), Error> {
+    let state = match recorded {
+        Some(state) => state,
+        None => SchemaState::read_without_ledger(reading).await.context((Verb::Read, "the tables"))?,
+    };
     state.require_tarsys()?;
     let found = schema(reading).await.context((Verb::Read, "the schema"))?;
     let server = queries::server(reading).await.context((Verb::Read, "the server's settings"))?;

@@ -21,7 +21,7 @@ pub(crate) struct InfoSummary {
     /// How the connection is protected; `None` on SQLite.
     pub(crate) protection: Option<Protection>,
     pub(crate) revision: Option<String>,
-    /// What the ledger has instead of a revision.
+    /// Why no revision is known, in words.
     #[serde(skip)]
     pub(crate) unrecorded: String,
     /// Why there is no revision, or why other commands refuse this database.

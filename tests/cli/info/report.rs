@@ -306,6 +306,37 @@ fn everything_else_is_shown_where_the_role_may_not_read_one_table_or_column() {
 }
 
 #[apply(test)]
+fn everything_else_is_shown_and_checked_without_the_ledger() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "s", "completed", Some(MONDAY_US));
+    let role = Role::new(&database);
+    let privileges = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO role; REVOKE SELECT ON alembic_version FROM role";
+    database.execute(&privileges.replace("role", &role.name));
+    let run = |url: &str, command| {
+        Running::start_at(url, database.directory(), &[command, "--output", "json"]).finish()
+    };
+    let expect = |url: &str, exit_code, reason: &str| {
+        let refused = run(url, "info").expect(exit_code);
+        let report = refused.json();
+        assert_eq!(report["revision"], Value::Null);
+        assert_eq!(report["sessions"]["oldest_us"], MONDAY_US);
+        assert!(unreadable(&report).contains(&format!("the ledger: {reason}")), "{report:#}");
+        refused.fails_with(&["cannot read the ledger", reason]);
+
+        let report = run(url, "check").expect(exit_code).json();
+        let checks = report["checks"].as_array().expect("a list of checks");
+        let status = |name: &str| &checks.iter().find(|check| check["name"] == name).expect("a check")["status"];
+        let (revision, schema) = (status("revision"), status("schema"));
+        assert_eq!((revision, schema), (&json!("failed"), &json!("ok")), "{report:#}");
+    };
+    expect(&role.url(), 77, "permission denied for table alembic_version");
+    let held = Held::begin(&database, "LOCK TABLE alembic_version");
+    expect(database.url(), 75, "canceling statement due to lock timeout");
+    held.close();
+}
+
+#[apply(test)]
 fn everything_else_is_shown_while_another_session_has_locked_a_table_or_an_index() {
     let database = Database::postgresql();
     database.create_schema(Schema::Baseline);

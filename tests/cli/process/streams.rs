@@ -131,6 +131,10 @@ fn what_was_committed_is_said_where_the_summary_cannot_be_written(database: &Dat
             .contains("cannot write to standard output; the changes are committed: created the schema in ")
     );
     assert!(!full("init --to head").contains("committed"));
+    database.execute("DROP INDEX ix_alert_sessions_status");
+    let told = full("check --fix");
+    assert!(told.contains("the changes are committed: created index ix_alert_sessions_status"), "{told}");
+    assert!(!full("check --fix").contains("committed"));
     for output in ["table", "json"] {
         insert_whole_sessions(database, 2, OLD_US);
         let told = full(&format!("prune --older-than 90d --max-share 100% --yes --output {output}"));

@@ -171,7 +171,13 @@ fn begin_scram(credentials: &Credentials<'_>, offered: &[u8]) -> Result<(&'stati
         Some(_) => (SCRAM_SHA_256, sasl::ChannelBinding::unrequested()),
         None => (SCRAM_SHA_256, sasl::ChannelBinding::unsupported()),
     };
-    Ok((mechanism, ScramSha256::new(&scram_key(password(credentials)?), binding)))
+    let key = scram_key(password(credentials)?).ok_or_else(|| {
+        let message = "tarsy-db cannot log in with this password: it has 64 bytes and a character that SASLprep prohibits; \
+                       set another one"
+            .to_owned();
+        Failure::new(Reach::Everything, ErrorClass::Configuration, message)
+    })?;
+    Ok((mechanism, ScramSha256::new(&key, binding)))
 }
 
 /// Makes sure that the settings allow the kind of login that the server asks for. `is_asked` is whether it has asked

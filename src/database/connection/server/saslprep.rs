@@ -13,9 +13,9 @@ const BLOCK: usize = 64;
 /// The bytes of which the library makes the same key as PostgreSQL does of the password.
 ///
 /// The library prepares what it gets by RFC 4013, but not if it has the character NUL or is not UTF-8. HMAC fills a key
-/// that is shorter than a block up with NUL, and hashes one that is longer. Only one of exactly a block is prepared again;
-/// that changes it if PostgreSQL refuses to prepare it and RFC 4013 does not.
-pub(super) fn scram_key(password: &[u8]) -> Vec<u8> {
+/// that is shorter than a block up with NUL, and hashes one that is longer. Only one of exactly a block is prepared again.
+/// `None` if that changes it, because PostgreSQL refuses to prepare it and RFC 4013 does not.
+pub(super) fn scram_key(password: &[u8]) -> Option<Vec<u8>> {
     let mut key = prepared(password).into_owned();
     if key.len() > BLOCK {
         key = Sha256::digest(key).to_vec();
@@ -23,7 +23,8 @@ pub(super) fn scram_key(password: &[u8]) -> Vec<u8> {
     if key.len() < BLOCK {
         key.push(0);
     }
-    key
+    let again = std::str::from_utf8(&key).ok().and_then(|text| stringprep::saslprep(text).ok());
+    again.is_none_or(|again| again.as_bytes() == key).then_some(key)
 }
 
 /// The password as PostgreSQL prepares it.
@@ -93,9 +94,20 @@ mod tests {
 
     #[test]
     fn a_password_that_fills_its_block_is_the_key() {
-        assert_eq!(scram_key(b"password"), b"password\0");
-        assert_eq!(scram_key(&[b'x'; BLOCK]), [b'x'; BLOCK]);
+        let key = |password: &[u8]| scram_key(password).expect("a key");
+        assert_eq!(key(b"password"), b"password\0");
+        assert_eq!(key(&[b'x'; BLOCK]), [b'x'; BLOCK]);
         let hashed = [&Sha256::digest([b'x'; BLOCK + 1])[..], b"\0"].concat();
-        assert_eq!(scram_key(&[b'x'; BLOCK + 1]), hashed);
+        assert_eq!(key(&[b'x'; BLOCK + 1]), hashed);
+    }
+
+    #[test]
+    fn a_password_of_a_block_that_the_library_would_change_has_no_key() {
+        // PostgreSQL looks for what is prohibited first, RFC 4013 after the normalization.
+        let of_length = |length: usize| format!("\u{340}{}", "x".repeat(length - '\u{340}'.len_utf8()));
+        assert_eq!(scram_key(of_length(BLOCK).as_bytes()), None);
+        for length in [BLOCK - 1, BLOCK + 1] {
+            assert!(scram_key(of_length(length).as_bytes()).is_some(), "{length}");
+        }
     }
 }
