@@ -1,6 +1,6 @@
 # Packages; the Makefile includes this file. docs/releasing.md says what is in them and how a release is made.
 
-.PHONY: tarball wheel deb crates sbom packages dist test-crates test-packages
+.PHONY: tarball wheel deb crates sbom licenses packages dist test-crates test-packages
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p;/^version/q' Cargo.toml)
 # The dates in the tarball, the Debian package and the list of crates are those of the commit. It is not exported to cargo
@@ -12,6 +12,7 @@ DATED = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/de
 TOOLS = target/packages
 CARGO_DEB_VERSION = 3.8.0
 CARGO_CYCLONEDX_VERSION = 0.5.9
+CARGO_ABOUT_VERSION = 0.9.3
 $(TOOLS)/bin/maturin: packaging/requirements.txt
 	@python3 -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	    && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null; } || { \
@@ -27,16 +28,30 @@ $(TOOLS)/bin/cargo-cyclonedx: packages.mk
 	cargo install --quiet --locked --root $(TOOLS) cargo-cyclonedx@$(CARGO_CYCLONEDX_VERSION)
 	@touch $@
 
-tarball: static ## Put the static binary, man pages and completions in dist/
+$(TOOLS)/bin/cargo-about: packages.mk
+	cargo install --quiet --locked --features cli --root $(TOOLS) cargo-about@$(CARGO_ABOUT_VERSION)
+	@touch $@
+
+# Each package has these notices, because the licences of the crates ask for it. cargo-about reads the sources of all
+# platforms, and does not ask the database of licences in the network, which would make two runs differ.
+LICENSES = $(TOOLS)/THIRD-PARTY-LICENSES
+$(LICENSES): Cargo.lock packaging/licenses.toml packaging/licenses.hbs $(TOOLS)/bin/cargo-about
+	cargo fetch --locked --quiet
+	$(TOOLS)/bin/cargo-about generate --offline --locked --fail --target $(STATIC_TARGET) \
+	    --config packaging/licenses.toml --output-file $@ packaging/licenses.hbs
+
+licenses: $(LICENSES) ## Collect the licences of the crates in the binary
+
+tarball: static $(LICENSES) ## Put the static binary, man pages and completions in dist/
 	$(DATED) packaging/tarball $(VERSION) $(STATIC_TARGET)
 
 # maturin calls cargo with the same flags as `static` did, so that nothing is compiled a second time.
-wheel: static $(TOOLS)/bin/maturin ## Put a Python wheel with the static binary in dist/
+wheel: static $(LICENSES) $(TOOLS)/bin/maturin ## Put a Python wheel with the static binary in dist/
 	RUSTFLAGS="$(STATIC_RUSTFLAGS)" $(TOOLS)/bin/maturin build --quiet --target $(STATIC_TARGET) \
 	    --compatibility manylinux2014 --out dist
 
 # dpkg-dev has dpkg-shlibdeps, which finds the packages that the binary depends on.
-deb: build $(TOOLS)/bin/cargo-deb ## Put a Debian package in dist/
+deb: build $(LICENSES) $(TOOLS)/bin/cargo-deb ## Put a Debian package in dist/
 	@command -v dpkg-shlibdeps >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	    && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dpkg-dev >/dev/null; } || { \
 	  echo "the Debian package needs dpkg-shlibdeps: sudo apt-get install dpkg-dev" >&2; exit 1; }
