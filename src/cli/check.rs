@@ -13,7 +13,7 @@ use super::parser::role;
     tarsy-db check --as-role tarsy_backend
     tarsy-db check --fix")]
 pub(crate) struct Check {
-    /// Create missing indexes and advance sequences that are behind their data, then run the checks.
+    /// Create missing indexes, rebuild invalid ones and advance sequences that are behind their data, then run the checks.
     ///
     /// Nothing else is changed: a missing table or column is reported, not created.
     #[arg(long)]

@@ -120,9 +120,9 @@ pub(crate) struct Prune {
 
     /// The target duration of a batch [default: adapts to concurrent load].
     ///
-    /// The default is 6ms on PostgreSQL while other sessions are active, and 60ms otherwise. On SQLite it is 12ms while
-    /// another program writes, 80ms while none does, and 8s on a file in WAL mode that no other program has open; if
-    /// another program opens it, the batch is rolled back. A batch always removes at least one session.
+    /// The default is 6ms on PostgreSQL while other sessions are active, and otherwise 60ms, or 120ms with `--archive`. On
+    /// SQLite it is 12ms while another program writes, 80ms while none does, and 8s on a file in WAL mode that no other
+    /// program has open; if another program opens it, the batch is rolled back. A batch always removes at least one session.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) batch_time: Option<Duration>,
 

@@ -7,6 +7,9 @@ use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::exit_code::ExitCode;
 use crate::output::Status;
 
+/// The code of a check that could not be made.
+const UNANSWERED: &str = "unanswered";
+
 /// The result of one check.
 #[derive(Debug, Serialize)]
 pub(crate) struct Finding {
@@ -138,7 +141,7 @@ impl Finding {
     /// The same with the class of the database's error.
     #[must_use]
     pub(crate) fn unanswered_by(self, class: ErrorClass) -> Self {
-        self.because("unanswered").with(json!({ "class": class }))
+        self.because(UNANSWERED).with(json!({ "class": class }))
     }
 
     /// Evaluates with `judge` what was read, if the query succeeded.
@@ -151,6 +154,29 @@ impl Finding {
             Ok(read) => judge(read),
             Err(error) => Self::unanswered(name, &error.into()),
         }
+    }
+}
+
+/// What all checks say of a database.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Sound,
+    Unsound,
+    /// No check found a fault, and at least one could not be made.
+    Incomplete,
+    /// There was no connection.
+    Unchecked,
+}
+
+pub(crate) fn verdict(findings: &[Finding]) -> Verdict {
+    let failures: Vec<_> = findings.iter().filter(|finding| finding.status == Status::Failed).collect();
+    // A damaged file answers some queries, and none of the others.
+    let is_fault = |finding: &&Finding| finding.code != UNANSWERED || finding.exit_code == ExitCode::InputOutput;
+    match failures.as_slice() {
+        [] => Verdict::Sound,
+        _ if failures.iter().any(is_fault) => Verdict::Unsound,
+        _ if findings.len() == 1 => Verdict::Unchecked,
+        _ => Verdict::Incomplete,
     }
 }
 
@@ -175,6 +201,17 @@ mod tests {
         assert_eq!(exit_code(&[ok(), failed(ExitCode::Pending)]), ExitCode::Pending);
         let all = [failed(ExitCode::Pending), ok(), failed(ExitCode::Drift), failed(ExitCode::Remaining)];
         assert_eq!(exit_code(&all), ExitCode::Drift);
+    }
+
+    #[test]
+    fn what_could_not_be_checked_is_not_called_unsound() {
+        let unanswered = |class| Finding::unanswered("name", &DatabaseCause::new(class, "no"));
+        let (ok, busy) = (|| Finding::ok("name", "detail"), || unanswered(ErrorClass::Busy));
+        assert_eq!(verdict(&[ok(), Finding::skipped("name", "detail")]), Verdict::Sound);
+        assert_eq!(verdict(&[busy()]), Verdict::Unchecked);
+        assert_eq!(verdict(&[ok(), busy()]), Verdict::Incomplete);
+        assert_eq!(verdict(&[busy(), Finding::failed("name", ExitCode::Drift, "detail")]), Verdict::Unsound);
+        assert_eq!(verdict(&[ok(), unanswered(ErrorClass::Corrupt)]), Verdict::Unsound);
     }
 
     #[test]

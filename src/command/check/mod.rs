@@ -32,7 +32,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, DbErr};
 use serde::Serialize;
 
-use self::finding::Finding;
+use self::finding::{Finding, Verdict};
 use self::mode::{Depth, OnOverdue};
 use super::retention::Retention;
 use crate::cli::check::Check;
@@ -115,9 +115,11 @@ fn report(url: &DatabaseUrl, checks: Vec<Finding>) -> Report {
     let rows = checks
         .iter()
         .map(|check| vec![check.name.into(), Field::Status(check.status), Field::Lines(check.detail.0.clone())]);
-    let verdict = match exit_code {
-        ExitCode::Done => format!("{url} is sound"),
-        _ => format!("{url} is NOT sound (exit code {exit_code})"),
+    let verdict = match finding::verdict(&checks) {
+        Verdict::Sound => format!("{url} is sound"),
+        Verdict::Unsound => format!("{url} is NOT sound (exit code {exit_code})"),
+        Verdict::Incomplete => format!("{url} could not be checked completely (exit code {exit_code})"),
+        Verdict::Unchecked => format!("{url} could not be checked (exit code {exit_code})"),
     };
     let blocks = vec![
         Block::Table { title: "checks", header: vec!["check", "result", "detail"], rows: rows.collect() },

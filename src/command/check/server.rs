@@ -25,7 +25,7 @@ use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::state::SchemaState;
 
 /// The oldest PostgreSQL release that is still supported upstream.
-const OLDEST_POSTGRESQL: i32 = 14;
+const OLDEST_POSTGRESQL: i32 = 15;
 
 /// Makes sure that the database answers. `opened` is the time that connecting took.
 ///

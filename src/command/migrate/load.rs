@@ -68,7 +68,7 @@ impl Run<'_> {
         let secrets = if backend.lacks_key_password { "the password and `sslpassword`" } else { "the password" };
         blocks.push(Block::Lines(vec![
             format!(
-                "next: set DATABASE_URL={url} for TARSy's backend, with {secrets}, start it, and run `tarsy-db check --deep`"
+                "next: set DATABASE_URL={url}, with {secrets}, run `tarsy-db check --deep`, and start TARSy's backend with the same URL"
             ),
             format!("keep: {from}, which was not changed{report}"),
         ]));
