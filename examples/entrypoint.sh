@@ -13,8 +13,8 @@
 # tarsy-db upgrades the schema to the baseline, and the backend upgrades it further; with TARSY_DB_SCHEMA=head
 # tarsy-db upgrades it to the newest revision that it knows.
 #
-# HISTORY_RETENTION_DAYS and EVENT_RETENTION_HOURS are the backend's variables; `tarsy-db prune` in this container reads
-# the same, and neither has a default here.
+# HISTORY_RETENTION_DAYS and EVENT_RETENTION_HOURS are the backend's variables, and `tarsy-db prune` in this container
+# reads the same. This script sets neither.
 #
 # Exit codes are those of tarsy-db: an orchestrator can distinguish a database that is not available yet (69, 124)
 # from a wrong password (77) or a wrong setting (78).
