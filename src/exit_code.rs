@@ -150,7 +150,7 @@ impl ExitCode {
                 "configuration: URL, setting, TLS, no such database or role, a database that is not UTF8, a pooler in a mode that \
                  does not fit, no retention set"
             }
-            Self::DeadlineExceeded => "deadline of `wait --timeout` exceeded (`prune --max-duration` exits with 0)",
+            Self::DeadlineExceeded => "deadline of `wait --timeout` or `init --wait` exceeded (`prune --max-duration` exits with 0)",
             Self::NotExecutable => {
                 "the command of `wait -- COMMAND` cannot be run; if it runs, its own exit code counts"
             }

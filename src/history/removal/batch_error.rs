@@ -86,7 +86,7 @@ pub(super) fn kept_by_trigger(table: &str) -> DatabaseCause {
     let message = format!(
         "a trigger or rule kept rows of {table} that the run deletes; drop or change it: `tarsy-db check` lists what you added"
     );
-    DatabaseCause::new(ErrorClass::Other, message)
+    DatabaseCause::new(ErrorClass::Constraint, message)
 }
 
 /// Without an error these rows would be orphans, and the archive would lack them.
@@ -103,7 +103,7 @@ pub(super) fn too_few_removed(gone: u64, wanted: usize, table: &str) -> Database
         "the database removed {gone} of {} of {table}, perhaps because of a trigger or a row policy",
         counted(wanted as u64, "row")
     );
-    DatabaseCause::new(ErrorClass::Other, message)
+    DatabaseCause::new(ErrorClass::Constraint, message)
 }
 
 const UPGRADED: &str = "another session has upgraded the schema";
