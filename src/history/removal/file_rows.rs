@@ -114,7 +114,7 @@ fn delete_by(table: &str, key: &[&str]) -> String {
 /// Without an error the next chunk would find the row again, forever.
 fn kept(table: &str, key: &str) -> DatabaseCause {
     let message = format!("{table} {key}: the database kept this row, perhaps because of a trigger");
-    DatabaseCause::new(ErrorClass::Other, message)
+    DatabaseCause::new(ErrorClass::Constraint, message)
 }
 
 /// SQLite allows NULL in a key, also in several rows: the others would go without being archived.
