@@ -79,17 +79,23 @@ pub(crate) async fn replay_with_early(
     early: &[EarlyColumn],
 ) -> Result<Schema, DatabaseCause> {
     let replayed = replay(connection, &early::revisions(revision, early)).await?;
-    let mut expected = replayed[&revision].clone();
-    early::add(&mut expected, early, &replayed);
-    Ok(expected)
+    Ok(with_early(revision, early, &replayed))
 }
 
-/// The schema of a revision as another PostgreSQL server recorded it; `None` for SQLite, where a replay takes no time.
-pub(crate) fn recorded(connection: &Connection, revision: Revision) -> Option<Schema> {
-    match connection.backend() {
-        DbBackend::Postgres => recorded::schemas(&BTreeSet::from([revision])).remove(&revision),
-        _ => None,
-    }
+/// The same as another PostgreSQL server recorded it; `None` for SQLite, where a replay takes no time.
+pub(crate) fn recorded_with_early(
+    connection: &Connection,
+    revision: Revision,
+    early: &[EarlyColumn],
+) -> Option<Schema> {
+    let recorded = || with_early(revision, early, &recorded::schemas(&early::revisions(revision, early)));
+    (connection.backend() == DbBackend::Postgres).then(recorded)
+}
+
+fn with_early(revision: Revision, early: &[EarlyColumn], schemas: &BTreeMap<Revision, Schema>) -> Schema {
+    let mut expected = schemas[&revision].clone();
+    early::add(&mut expected, early, schemas);
+    expected
 }
 
 /// The text of the file with the recorded schemas, from a replay on this server.

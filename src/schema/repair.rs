@@ -34,6 +34,15 @@ impl Repair {
         }
     }
 
+    /// The name of the index or the sequence.
+    #[must_use]
+    pub(crate) fn subject(&self) -> &str {
+        match self {
+            Repair::CreateIndex { name, .. } | Repair::RebuildIndex { name, .. } => name,
+            Repair::AdvanceSequence(sequence) => &sequence.name,
+        }
+    }
+
     /// Applies the repair. On PostgreSQL writers are not blocked while an index is built, on a connection of its own; an
     /// interruption leaves an invalid index, which the next run rebuilds. `left` is how long the repairs of one run may
     /// still wait for older transactions.

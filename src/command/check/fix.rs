@@ -85,7 +85,8 @@ async fn apply(connection: &Connection, repairs: &[Repair]) -> Vec<Result<String
     results
 }
 
-/// A repair that failed and is no longer needed was done by another session, which had no lock of ours or needs none.
+/// A repair that failed and is no longer needed was done by another session, which had no lock of ours or needs none, or by
+/// a statement of ours whose answer was lost. One that left an invalid index has failed.
 async fn without_repaired_by_others(
     connection: &Connection,
     repairs: &[Repair],
@@ -96,12 +97,14 @@ async fn without_repaired_by_others(
     }
     // If this fails, too, the first failures are reported.
     if let Ok(RepairPlan::Repairs(needed)) = plan(connection).await {
-        let needed: Vec<_> = needed.iter().map(Repair::done).collect();
-        for (repair, result) in repairs.iter().zip(&mut results) {
+        let is_needed = |repair: &Repair| needed.iter().any(|needed| needed.subject() == repair.subject());
+        for (repair, result) in repairs.iter().zip(&mut results).filter(|(repair, _)| !is_needed(repair)) {
+            let Err(error) = result else { continue };
             let done = repair.done();
-            if result.is_err() && !needed.contains(&done) {
-                *result = Ok(format!("another session has {done}"));
-            }
+            *result = Ok(match error.cause.class.is_before_login() {
+                true => format!("{done}; the server's answer was lost"),
+                false => format!("another session has {done}"),
+            });
         }
     }
     results

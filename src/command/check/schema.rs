@@ -129,10 +129,22 @@ pub(crate) async fn tables(connection: &Connection, state: &SchemaState, found: 
             as_expected(NAME, revision, &closest, &early::columns(revision, found)).with(data)
         }
         Ok(None) => Finding::skipped(NAME, "this version of tarsy-db does not know that revision"),
-        Err(cause) => {
-            let reason = format!("cannot create the expected schema for comparison: {cause}");
-            Finding::skipped(NAME, std::iter::once(reason).chain(cause.hint()).collect::<Vec<_>>())
+        Err(cause) => without_replay(NAME, closest_recorded(connection, state, found), &cause),
+    }
+}
+
+/// The result if the expected schema cannot be created here: what another server recorded still shows that the tables
+/// lack something.
+fn without_replay(name: &'static str, recorded: Option<(Revision, Match)>, cause: &DatabaseCause) -> Finding {
+    let reason = format!("cannot create the expected schema for comparison: {cause}");
+    let reason = std::iter::once(reason).chain(cause.hint());
+    match recorded {
+        Some((revision, closest)) => {
+            let lines = diff::texts(closest.faults()).into_iter().chain(reason).collect::<Vec<_>>();
+            let data = json!({ "revision": revision.id(), "differences": closest.differences });
+            Finding::failed(name, ExitCode::Drift, lines).because("drift").with(data)
         }
+        None => Finding::skipped(name, reason.collect::<Vec<_>>()),
     }
 }
 
@@ -147,17 +159,20 @@ pub(crate) async fn closest(
         return Ok(Some(variant::best_match(connection, found).await?));
     };
     let Some(revision) = Revision::from_id(revision) else { return Ok(None) };
-    let early = early::columns(revision, found);
     // Another server's record of the same schema spares most runs a replay. Only a replay here tells what is wrong.
-    if let Some(recorded) = expected::recorded(connection, revision).filter(|_| early.is_empty()) {
-        let closest = variant::closest(connection.backend(), revision, &recorded, found);
-        if closest.faults().next().is_none() {
-            return Ok(Some((revision, closest)));
-        }
+    if let Some(sound) = closest_recorded(connection, state, found).filter(|(_, closest)| closest.faults().next().is_none()) {
+        return Ok(Some(sound));
     }
-    let expected = expected::replay_with_early(connection, revision, &early).await?;
+    let expected = expected::replay_with_early(connection, revision, &early::columns(revision, found)).await?;
     let closest = variant::closest(connection.backend(), revision, &expected, found);
     Ok(Some((revision, closest)))
+}
+
+/// The same by what another server recorded. `None` on SQLite, and without a revision that this version knows.
+fn closest_recorded(connection: &Connection, state: &SchemaState, found: &Schema) -> Option<(Revision, Match)> {
+    let revision = Revision::from_id(state.revision()?)?;
+    let recorded = expected::recorded_with_early(connection, revision, &early::columns(revision, found))?;
+    Some((revision, variant::closest(connection.backend(), revision, &recorded, found)))
 }
 
 /// The revision that the tables match instead of the recorded one, if there is one.

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use migration::ledger::Ledger;
 use sea_orm::{DbBackend, DbErr};
 
 use super::bounds::GRACE;
@@ -12,7 +11,6 @@ use super::removal::{Removal, Stopping, add};
 use super::retry::is_too_large;
 use crate::database::connection::Connection;
 use crate::database::failure::ErrorClass;
-use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
 use crate::history::archive::transaction::SharedTransaction;
@@ -106,15 +104,15 @@ impl SessionBatch<'_> {
         stopping: &Stopping,
         done: &mut Done,
     ) -> Result<(), BatchError> {
-        let OpenHistory { connection, ledger, watch, .. } = self.history;
+        let connection = &self.history.connection;
         let [by_first, by_second] = picked;
         let both = async {
             let archive = self.history.begin_archive().await?;
             let first = self.begin(Some(connection), archive.clone(), by_first);
             Ok::<_, BatchError>(tokio::join!(first, self.begin(second, archive, by_second)))
         };
-        match watch.over(both).await? {
-            (Ok(first), Ok(second)) => commit([first, second], ledger, watch, stopping, done).await,
+        match self.history.watch.over(both).await? {
+            (Ok(first), Ok(second)) => commit([first, second], self.history, stopping, done).await,
             (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }
@@ -159,10 +157,10 @@ impl Removal<'_> {
     ) -> Result<Others, Stop> {
         let activity = self.before_batch(sizer).await?;
         let (began, mut done) = (Instant::now(), Done::default());
-        let OpenHistory { ledger, watch, .. } = &*self.history;
+        let history = &*self.history;
         let remove = async {
-            let batch = watch.over(begin(self.history, sizer.size(), limits(sizer), activity)).await?;
-            commit([batch], ledger, watch, &self.stopping, &mut done).await
+            let batch = history.watch.over(begin(history, sizer.size(), limits(sizer), activity)).await?;
+            commit([batch], history, &self.stopping, &mut done).await
         };
         let finished = finish(self.interrupt, &self.stopping, self.limits.deadline, remove).await;
         self.wait_for_rollback(&finished).await;
@@ -323,11 +321,11 @@ impl Removal<'_> {
 /// Commits the archive, and then the batches one after the other; those after a failed one are rolled back.
 async fn commit(
     batches: impl IntoIterator<Item = Option<Batch>>,
-    ledger: &Ledger,
-    watch: &Watch<'_>,
+    history: &OpenHistory,
     stopping: &Stopping,
     done: &mut Done,
 ) -> Result<(), BatchError> {
+    let OpenHistory { ledger, definitions, watch, .. } = history;
     let batches: Vec<_> = batches.into_iter().flatten().collect();
     // They share one.
     let archive = batches.iter().find_map(|batch| batch.archive().cloned());
@@ -338,6 +336,7 @@ async fn commit(
     stopping.is_committing.set(true);
     for batch in &batches {
         watch.over(batch.require_ledger(ledger)).await?;
+        watch.over(batch.require_definitions(definitions)).await?;
     }
     if let Some(archive) = &archive {
         archive.lock().await.commit().await.map_err(BatchError::in_archive)?;

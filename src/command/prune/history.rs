@@ -29,6 +29,7 @@ use crate::history::orphans::count::{self as orphans, Counted, OrphanCount};
 use crate::history::removal::batch::DeleteTriggers;
 use crate::history::removal::batch_error::BatchError;
 use crate::history::removal::contention::{Activity, Contention};
+use crate::history::removal::definitions::Definitions;
 use crate::history::removal::pragmas;
 use crate::history::removal::prune_lock::PruneLock;
 use crate::history::removal::triggers;
@@ -58,6 +59,8 @@ pub(crate) struct OpenedDatabase {
     pub(crate) second: Option<Connection>,
     pub(crate) state: SchemaState,
     pub(crate) schema: Schema,
+    /// Those of the tables from which rows may be removed.
+    pub(crate) definitions: Definitions,
     /// `None` without a ledger.
     pub(crate) revision: Option<Revision>,
     /// `None` for a dry run. Released last: see [`PruneLock`].
@@ -76,8 +79,12 @@ impl OpenedDatabase {
             let second = connection.may_have(BOTH_AND_LOCK).then(|| connection.clone());
             (connection, second, Some(prune_lock))
         };
-        let read = connection.reading(async |reading| schema_and_state(reading).await).await;
-        let (state, schema) = read.context((Verb::Read, "the schema"))?;
+        let removable: Vec<_> = session_tables().chain(request.event_policy.map(|_| EVENTS)).collect();
+        let read = async |reading: &Transaction| {
+            let definitions = Definitions::read(reading, removable).await?;
+            schema_and_state(reading).await.map(|(state, schema)| (definitions, state, schema))
+        };
+        let (definitions, state, schema) = connection.reading(read).await.context((Verb::Read, "the schema"))?;
         state.require_tarsys()?;
         let events_read = request.event_policy.as_ref().map(|_| EVENTS);
         let read: Vec<_> = [ledger::TABLE].into_iter().chain(session_tables()).chain(events_read).collect();
@@ -89,7 +96,7 @@ impl OpenedDatabase {
         if !arguments.dry_run {
             pragmas::set(&connection, &schema).await.context((Verb::Set, "the parameters of the connection"))?;
         }
-        Ok(Some(Self { connection, second, state, schema, revision, prune_lock }))
+        Ok(Some(Self { connection, second, state, schema, definitions, revision, prune_lock }))
     }
 }
 
@@ -106,6 +113,7 @@ pub(crate) struct OpenHistory {
     /// `None` without a ledger.
     pub(crate) revision: Option<Revision>,
     pub(crate) schema: Schema,
+    pub(crate) definitions: Definitions,
     pub(crate) retention: Retention,
     pub(crate) selection: Selection,
     /// `None` without `--events`, or without a table of events.

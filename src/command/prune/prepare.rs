@@ -99,7 +99,7 @@ async fn plan(
     started: Instant,
 ) -> Result<OpenHistory, Error> {
     let url = &request.settings.database.value;
-    let OpenedDatabase { state, schema, revision, prune_lock, .. } = opened;
+    let OpenedDatabase { state, schema, definitions, revision, prune_lock, .. } = opened;
     // Declared first, so that it is dropped last: see [`Contention`].
     let contention;
     let (connection, second) = (opened.connection, opened.second);
@@ -132,6 +132,7 @@ async fn plan(
         ledger: state.ledger,
         revision,
         schema,
+        definitions,
         retention,
         selection,
         events,

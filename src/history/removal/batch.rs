@@ -11,7 +11,10 @@ use sea_orm::sea_query::{
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, StatementBuilder};
 
 use super::archived_rows::{may_split, remove_chunks, remove_returning};
-use super::batch_error::{BatchError, FailedIn, Removed, kept_by_trigger, too_few_removed, upgraded_concurrently};
+use super::batch_error::{
+    BatchError, FailedIn, Removed, altered_concurrently, kept_by_trigger, too_few_removed, upgraded_concurrently,
+};
+use super::definitions::Definitions;
 use super::prune_lock;
 use crate::database::connection::{Connection, milliseconds};
 use crate::database::failure::{DatabaseCause, ErrorClass, Verb};
@@ -210,6 +213,15 @@ impl Batch {
     /// [`upgraded_concurrently`], or the database's error.
     pub(crate) async fn require_ledger(&self, ledger: &Ledger) -> Result<(), BatchError> {
         if is_upgraded(&self.transaction, ledger).await? { Err(upgraded_concurrently()) } else { Ok(()) }
+    }
+
+    /// Makes sure that the tables are still those for which the batch was made. Another session cannot change one from which
+    /// the batch has removed a row.
+    ///
+    /// # Errors
+    /// [`altered_concurrently`], or the database's error.
+    pub(crate) async fn require_definitions(&self, definitions: &Definitions) -> Result<(), BatchError> {
+        if definitions.are_current(&self.transaction).await? { Ok(()) } else { Err(altered_concurrently()) }
     }
 
     /// Commits the removal, if its archive is on the disk. Returns how long other sessions may have waited. It must

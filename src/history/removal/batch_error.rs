@@ -108,6 +108,13 @@ pub(super) fn too_few_removed(gone: u64, wanted: usize, table: &str) -> Database
 
 const UPGRADED: &str = "another session has upgraded the schema";
 
+/// A column, a trigger or a rule was added since the run looked for them.
+pub(crate) fn altered_concurrently() -> BatchError {
+    let message = "another session has added a column, a trigger or a rule to the tables, or changed one";
+    let cause = DatabaseCause::new(ErrorClass::Conflict, message).with_remedy("run the same command again");
+    BatchError { place: FailedIn::Schema, ..BatchError::from(cause) }
+}
+
 /// Whether it is the error of [`upgraded_concurrently`].
 pub(crate) fn is_upgraded_concurrently(cause: &DatabaseCause) -> bool {
     cause.class == ErrorClass::Conflict && cause.message == UPGRADED

@@ -3,6 +3,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`triggers`] | the operator's own triggers, which fire when rows are removed |
+//! | [`definitions`] | the columns and triggers that a batch has to find unchanged |
 //! | [`stage_index`] | the index that the removal of stages needs, during a run |
 //! | [`pragmas`] | SQLite's settings for the removal of many rows |
 //! | [`batch`] | one transaction: lock, archive, delete, commit |
@@ -18,6 +19,7 @@ pub(crate) mod batch;
 pub(crate) mod batch_error;
 pub(crate) mod batch_size;
 pub(crate) mod contention;
+pub(crate) mod definitions;
 pub(crate) mod file_rows;
 pub(crate) mod pragmas;
 pub(crate) mod prune_lock;

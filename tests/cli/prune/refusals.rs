@@ -89,6 +89,29 @@ fn after_an_upgrade_in_mid_run_nothing_more_goes(database: &Database) {
     assert_whole(database, 1);
 }
 
+#[apply(test)]
+fn a_column_or_a_trigger_that_comes_in_mid_run_ends_it() {
+    let changes = [
+        "ALTER TABLE llm_interactions ADD COLUMN note text",
+        "CREATE TRIGGER mine BEFORE DELETE ON llm_interactions FOR EACH ROW EXECUTE FUNCTION other()",
+        "CREATE RULE mine AS ON DELETE TO llm_interactions DO INSTEAD NOTHING",
+    ];
+    each(changes, |change| {
+        let database = Database::postgresql().with_schema(Schema::Baseline);
+        insert_session(&database, "old", "completed", Some(OLD_US));
+        // The first DELETE of a session changes another table, from which the batch has removed rows before.
+        database.execute(&format!(
+            "CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN RETURN NULL; END $$;
+             CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql SET search_path = public
+             AS $$ BEGIN {change}; RETURN OLD; END $$;
+             CREATE TRIGGER change BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION change()"
+        ));
+        let refused = prune(&database, &["--yes"]).expect(75);
+        refused.fails_with(&["another session has added a column, a trigger or a rule", "run the same command again"]);
+        assert_whole(&database, 1);
+    });
+}
+
 /// No later run of `prune` takes this archive, because it is at the earlier revision.
 #[apply(test)]
 fn after_an_upgrade_in_mid_run_the_archive_has_its_indexes(database: &Database) {
