@@ -59,8 +59,10 @@ pub(crate) fn is_too_large(error: &BatchError, size: u32) -> bool {
 
 /// Whether the cause is in the rows, not in the database or the connection.
 fn is_about_rows(error: &BatchError, backend: DbBackend) -> bool {
-    use ErrorClass::{Busy, Conflict, Constraint, Data, Needed, Other, TimedOut};
+    use ErrorClass::{Busy, Conflict, Constraint, Corrupt, Data, Needed, Other, TimedOut};
     match (error.place, error.cause.class) {
+        // A server finds damage in a row, or a page, and SQLite in the file.
+        (FailedIn::Database, Corrupt) => backend == DbBackend::Postgres,
         // SQLite has one writer at a time, which locks the whole file.
         (_, Busy) if backend == DbBackend::Sqlite => false,
         (FailedIn::Database, class) => {
@@ -215,6 +217,9 @@ mod tests {
         let [many, one] = [8, 1].map(|size| remedy(FailedIn::Database, ErrorClass::Constraint, size));
         assert_eq!((many, one), (Remedy::Halve, Remedy::LeaveOut));
         assert_eq!(remedy(FailedIn::Archive, ErrorClass::Data, 1), Remedy::LeaveOut);
+        assert_eq!(remedy(FailedIn::Database, ErrorClass::Corrupt, 1), Remedy::LeaveOut);
+        let of_file = Remedy::for_sessions(&failed(FailedIn::Database, ErrorClass::Corrupt), DbBackend::Sqlite, 1, 1);
+        assert_ne!(of_file, Remedy::LeaveOut);
         assert_eq!(remedy(FailedIn::Archive, ErrorClass::Busy, 1), Remedy::TryAgain);
         assert_eq!(remedy(FailedIn::Schema, ErrorClass::Other, 8), Remedy::TryAgain);
     }

@@ -1,4 +1,4 @@
-//! The lock that allows one prune per database at a time.
+//! The lock that allows one prune of a history at a time.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -7,14 +7,17 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use crate::database::connection::{Connection, row};
 use crate::database::mark;
+use crate::database::namespace::Namespace;
+use crate::database::quote::literal;
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::fs::regular_file;
+use crate::history::tables::SESSIONS;
 use crate::schema::lock::KEY;
 
 /// The key of the advisory lock on PostgreSQL, different from those of upgrades and repairs.
 const PRUNE: i64 = KEY + 2;
 
-/// The lock for a prune of a database, held until it is dropped.
+/// The lock for a prune of a history, held until it is dropped.
 ///
 /// On SQLite take it before the file is opened, and drop it after the file is closed: closing any descriptor of a file
 /// drops SQLite's locks on it.
@@ -64,8 +67,17 @@ impl PruneLock {
 /// # Errors
 /// The server's error.
 pub(crate) async fn take_in(transaction: &Transaction) -> Result<bool, DbErr> {
-    let sql = format!("SELECT pg_catalog.pg_try_advisory_xact_lock({PRUNE}) AS is_alone");
+    let key = key(transaction.namespace());
+    let sql = format!("SELECT pg_catalog.pg_try_advisory_xact_lock({key}) AS is_alone");
     row(transaction, &sql).await?.try_get("", "is_alone")
+}
+
+/// The key in SQL. Each schema of a database may have a history of its own.
+fn key(namespace: &Namespace) -> String {
+    match namespace.schema_of(SESSIONS) {
+        None | Some("public") => PRUNE.to_string(),
+        Some(schema) => format!("{PRUNE} OPERATOR(pg_catalog.#) pg_catalog.hashtextextended({}, 0)", literal(schema)),
+    }
 }
 
 #[cfg(test)]

@@ -37,6 +37,21 @@ fn limited(database: &Database, limit: u32) -> Role<'_> {
 }
 
 #[apply(test)]
+fn each_schema_of_a_database_has_a_prune_of_its_own() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    database.execute("CREATE SCHEMA mine");
+    let mine = format!("{}?options=-csearch_path%3Dmine", database.url());
+    Outcome::of(&mut command(&database, &mine, "2", &["init"])).expect(0);
+    let held = Held::begin(&database, LOCK_OF_PRUNE);
+    let skipped = |url: &str| {
+        let arguments = [&PRUNE[..], &["--output", "json"]].concat();
+        Outcome::of(&mut command(&database, url, "2", &arguments)).expect(0).json()["skipped"].clone()
+    };
+    assert_eq!((skipped(database.url()).is_string(), skipped(&mine).is_null()), (true, true));
+    held.close();
+}
+
+#[apply(test)]
 fn every_command_works_with_one_connection() {
     let database = Database::postgresql();
     let role = limited(&database, 1);
