@@ -9,6 +9,7 @@ use rustix::fs::Access;
 
 use crate::format::io_message;
 use crate::fs::free_space::obstacle_to_file;
+use crate::fs::regular_file;
 
 /// The first bytes of every SQLite file. <https://www.sqlite.org/fileformat.html#the_database_header>
 pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -63,6 +64,15 @@ pub(crate) fn unreadable_beside(path: &Path) -> Option<String> {
     // SQLite does not read an empty one.
     let mut files = files.filter(|file| file.metadata().map_or(true, |metadata| metadata.len() > 0));
     files.find_map(|file| refusal(&file, "read", Access::READ_OK))
+}
+
+/// Which file beside this one is a FIFO, a device or a socket, and which of these: SQLite would wait for it for ever.
+#[must_use]
+pub(crate) fn special_beside(path: &Path) -> Option<String> {
+    ["-journal", "-wal", "-shm"].iter().map(|suffix| beside(path, suffix)).find_map(|file| {
+        let error = regular_file::refuse_special(&file).err()?;
+        Some(format!("{} is {error}", file.display()))
+    })
 }
 
 /// The files that SQLite needs beside one in this mode.

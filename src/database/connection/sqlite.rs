@@ -1,5 +1,6 @@
 //! Connections to SQLite.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::limits::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::database::sqlite_file::{
-    HEADER_LENGTH, beside, is_at_rest, is_missing, obstacle_beside, unreadable_beside, wal_of,
+    HEADER_LENGTH, beside, is_at_rest, is_missing, obstacle_beside, special_beside, unreadable_beside, wal_of,
 };
 use crate::database::url::SqliteLocation;
 use crate::fs::{free_space, regular_file};
@@ -50,6 +51,10 @@ pub(crate) async fn open_sqlite(
         None => options.in_memory(true),
         Some(path) => {
             match access {
+                Access::Create if path.as_os_str().as_bytes().ends_with(b"/") => {
+                    let message = format!("{} is the name of a directory, not of a file", path.display());
+                    return Err(DatabaseCause::new(ErrorClass::CannotOpen, message));
+                }
                 Access::Create if is_missing(path) => create_parent(path)?,
                 Access::Read | Access::Write | Access::Create => require_file(path, access)?,
             }
@@ -100,7 +105,7 @@ async fn connect(options: SqliteConnectOptions) -> Result<DatabaseConnection, Da
 /// exclusive lock only if no connection exists, and a new one waits for it. A new file itself stays: another program may
 /// have opened it before it asks for a lock.
 pub(crate) async fn remove_empty_wal(path: &Path) {
-    if wal_length(Some(path)) != Some(0) {
+    if wal_length(Some(path)) != Some(0) || special_beside(path).is_some() {
         return;
     }
     // This locking mode takes the exclusive lock, and keeps in memory what the `-shm` has no room for.
@@ -148,6 +153,9 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
             Err(DatabaseCause::new(ErrorClass::Corrupt, what))
         }
         Ok(_) => {
+            if let Some(special) = special_beside(path) {
+                return Err(DatabaseCause::new(ErrorClass::InputOutput, special));
+            }
             let obstacle = if access == Access::Read { unreadable_beside(path) } else { obstacle_beside(path) };
             obstacle.map_or(Ok(()), |obstacle| Err(DatabaseCause::new(ErrorClass::FilePermission, obstacle)))
         }

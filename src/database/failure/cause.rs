@@ -169,7 +169,7 @@ impl From<rusqlite::Error> for DatabaseCause {
             rusqlite::Error::SqliteFailure(code, message) => {
                 let class = sqlite::class(Some(code.extended_code));
                 let message = match code.extended_code {
-                    // This driver only reads: nothing else is written.
+                    // But for deletes, which have their own message, this driver only reads: nothing else is written.
                     sqlite::FULL => format!("no space for {TEMPORARY_FILES}"),
                     sqlite::NO_TEMPORARY_DIRECTORY => format!("no directory for {TEMPORARY_FILES} can be written"),
                     _ => message.clone().unwrap_or_else(|| code.to_string()),

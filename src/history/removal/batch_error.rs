@@ -93,8 +93,11 @@ pub(super) fn kept_by_trigger(table: &str) -> DatabaseCause {
 pub(crate) fn not_in_index(table: &str) -> DatabaseCause {
     let message =
         format!("rows of {table} belong to a session and are not found by it: an index of {table} is damaged");
-    let remedy = format!("`REINDEX {table}` in sqlite3 rebuilds the indexes; then run the same command again");
-    DatabaseCause::new(ErrorClass::Corrupt, message).with_remedy(remedy)
+    DatabaseCause::new(ErrorClass::Corrupt, message).with_remedy(reindex(table))
+}
+
+pub(super) fn reindex(table: &str) -> String {
+    format!("`REINDEX {table}` in sqlite3 rebuilds the indexes; then run the same command again")
 }
 
 /// A trigger or a policy kept rows: without an error the next batch would find them again, forever.

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use rusqlite::types::{Value as Parameter, ValueRef};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{DbBackend, Statement, StatementBuilder, Value};
 
+use super::batch_error::reindex;
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::quote::quoted;
 use crate::database::sqlite_cache::with_small_cache;
@@ -76,9 +77,9 @@ impl FileRows {
                 Some(delete) => delete,
                 None => delete.insert(file.prepare(&delete_by(self.name, &columns))?),
             };
-            match delete.execute(params_from_iter(key.into_iter().map(of_value)))? {
+            match delete.execute(params_from_iter(key.into_iter().map(of_value))).map_err(not_deleted)? {
                 1 => {}
-                0 => return Err(kept(self.name, &table.shown_key(&values))),
+                0 => return Err(kept(self.name, &table.shown_key(&values), has_triggers(file, self.name)?)),
                 rows => return Err(doubled(self.name, &table.shown_key(&values), rows)),
             }
         }
@@ -111,10 +112,28 @@ fn delete_by(table: &str, key: &[&str]) -> String {
     format!("DELETE FROM {} WHERE {}", quoted(table), key.join(" AND "))
 }
 
+/// A DELETE needs room beside the file, and a query for temporary files.
+fn not_deleted(error: rusqlite::Error) -> DatabaseCause {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => DatabaseCause::new(ErrorClass::DiskFull, "database or disk is full"),
+        _ => error.into(),
+    }
+}
+
+/// Whether a table has triggers, whatever they fire at.
+fn has_triggers(file: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = ?1)";
+    file.query_row(sql, [table], |row| row.get(0))
+}
+
 /// Without an error the next chunk would find the row again, forever.
-fn kept(table: &str, key: &str) -> DatabaseCause {
-    let message = format!("{table} {key}: the database kept this row, perhaps because of a trigger");
-    DatabaseCause::new(ErrorClass::Constraint, message)
+fn kept(table: &str, key: &str, has_triggers: bool) -> DatabaseCause {
+    if has_triggers {
+        let message = format!("{table} {key}: the database kept this row, perhaps because of a trigger");
+        return DatabaseCause::new(ErrorClass::Constraint, message);
+    }
+    let message = format!("{table} {key}: this row is not found by its key: an index of {table} is damaged");
+    DatabaseCause::new(ErrorClass::Corrupt, message).with_remedy(reindex(table))
 }
 
 /// SQLite allows NULL in a key, also in several rows: the others would go without being archived.

@@ -15,7 +15,9 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, unreadable_beside, with_suffix};
+use crate::database::sqlite_file::{
+    HEADER_LENGTH, MAGIC, says_wal, special_beside, unreadable_beside, with_suffix,
+};
 use crate::format::{self, io_message};
 use crate::fs::{free_space, regular_file};
 
@@ -104,6 +106,9 @@ impl SqliteFile {
             false => fault(error),
         });
         let file = opened?;
+        if let Some(special) = special_beside(&real) {
+            return Err(FileFault::new(ErrorClass::InputOutput, special, None));
+        }
         match unreadable_beside(&real) {
             Some(obstacle) => Err(FileFault::new(ErrorClass::FilePermission, obstacle, Some(GIVE_PERMISSION))),
             None => Ok(Self { file, path: real }),

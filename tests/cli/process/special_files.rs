@@ -49,6 +49,39 @@ fn every_command_refuses_what_is_no_file_as_its_database() {
 }
 
 #[apply(test)]
+fn a_fifo_beside_the_file_is_not_waited_for() {
+    let database = Database::sqlite();
+    insert_old_sessions(&database, 3);
+    let file = database.file().display().to_string();
+    let commands: [&[&str]; 5] = [
+        &["info"],
+        &["check"],
+        &["init"],
+        &["prune", "--older-than", "30d", "--dry-run"],
+        &["migrate-sqlite-to-postgres", "--check-only", "--from", &file],
+    ];
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let fifo = database.directory().join(format!("{file}{suffix}"));
+        make_fifo(&fifo);
+        each(commands, |arguments| {
+            let mut command = bare_tarsy_db(database.directory());
+            command.env("DATABASE_URL", database.url()).args(arguments).timeout(PATIENCE);
+            Outcome::of(&mut command).expect(74).tells(&[&format!("{suffix} is a FIFO, not a regular file")]);
+        });
+        std::fs::remove_file(fifo).expect("it exists");
+    }
+}
+
+#[apply(test)]
+fn init_takes_the_name_of_a_directory_for_no_file() {
+    let directory = test_directory();
+    let mut init = bare_tarsy_db(directory.path());
+    init.args(["init", "--database-url", "sqlite:///history.db/"]);
+    Outcome::of(&mut init).expect(73).tells(&["history.db/ is the name of a directory, not of a file"]);
+    assert!(!directory.path().join("history.db").exists());
+}
+
+#[apply(test)]
 fn every_other_file_that_is_none_is_refused_before_anything_is_done() {
     let database = Database::sqlite();
     insert_old_sessions(&database, 3);

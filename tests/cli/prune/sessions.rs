@@ -30,6 +30,19 @@ fn sessions_whose_interactions_a_damaged_index_lacks_stay_whole() {
 }
 
 #[apply(test)]
+fn a_row_that_the_index_of_its_key_lacks_is_not_blamed_on_a_trigger() {
+    let database = Database::sqlite().with_schema(Schema::Head);
+    insert_whole_sessions(&database, 1, OLD_US);
+    let before = rows(&database);
+    empty_index(&database, "sqlite_autoindex_llm_interactions_1");
+    let archive = database.directory().join("archive.db").display().to_string();
+    let refused = prune(&database, &["--yes", "--archive", &archive]).expect(74);
+    refused.fails_with(&["an index of llm_interactions is damaged", "`REINDEX llm_interactions` in sqlite3"]);
+    database.execute("REINDEX llm_interactions");
+    assert!(rows(&database) == before, "a row is gone");
+}
+
+#[apply(test)]
 fn what_started_before_the_cutoff_goes_and_the_edge_stays(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "edge", "completed", Some(EDGE_US));
