@@ -1,4 +1,8 @@
-//! Which findings of SQLite's `integrity_check` are about values, and which about damage.
+//! The findings of SQLite's `integrity_check` and `quick_check`: which are about values, and which about damage.
+
+/// What the operator can do about damage.
+pub(crate) const RECOVER: &str =
+    "restore a backup, or recover the readable rows into a new file (https://www.sqlite.org/recovery.html)";
 
 /// A finding about values that a table does not allow. The file itself is intact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,9 +15,13 @@ pub(crate) enum ValueFinding<'f> {
     StorageClass { place: &'f str },
 }
 
+/// The findings in one row of the check: it lists damaged pages as one text of several lines.
+pub(crate) fn lines(row: &str) -> impl Iterator<Item = &str> {
+    row.lines().filter(|line| *line != "ok" && !line.starts_with("*** in database"))
+}
+
 /// Recognises the findings about values: `NULL value in t.c`, `non-INT value in t.c`, `TEXT value in t.c`, `NUMERIC
 /// value in t.c`, `non-unique entry in index i`. All others are damage.
-/// `NUMERIC value in t.c`, `non-unique entry in index i`. All others are damage.
 pub(crate) fn about_values(finding: &str) -> Option<ValueFinding<'_>> {
     if let Some((_, index)) = finding.split_once("non-unique entry in index ") {
         return Some(ValueFinding::Duplicate { index });
@@ -29,6 +37,13 @@ pub(crate) fn about_values(finding: &str) -> Option<ValueFinding<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_line_of_a_row_is_a_finding() {
+        let row = "*** in database main ***\nPage 62: never used\nPage 63: never used";
+        assert_eq!(lines(row).collect::<Vec<_>>(), ["Page 62: never used", "Page 63: never used"]);
+        assert_eq!(lines("ok").count(), 0);
+    }
 
     #[test]
     fn findings_about_values_are_distinguished_from_damage() {

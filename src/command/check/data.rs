@@ -1,14 +1,14 @@
 //! Checks of the data: the file, the age of the sessions.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr, QueryResult, Statement};
 use serde_json::json;
 
-use super::finding::Finding;
+use super::finding::{DAMAGE, Finding};
 use super::mode::{Depth, OnOverdue};
 use crate::command::retention::Retention;
-use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::integrity_finding::{self, RECOVER, about_values};
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::quote::literal;
 use crate::database::transaction::Transaction;
@@ -34,13 +34,13 @@ pub(crate) async fn integrity(connection: &Transaction, depth: Depth) -> Finding
         Depth::Deep => "integrity_check",
         Depth::Quick => "quick_check",
     };
-    let lines = lines(connection, &format!("SELECT {pragma} AS line FROM pragma_{pragma}")).await;
-    match lines.map_err(DatabaseCause::from) {
+    let sql = format!("SELECT {pragma} AS line FROM pragma_{pragma}");
+    match findings(connection, &sql).await {
         // A table of another application needs a collation, a function or a module of that application.
         Err(cause) if cause.class == ErrorClass::Other => {
             integrity_of_own_tables(connection, NAME, pragma, &cause).await
         }
-        lines => Finding::of(NAME, lines, |lines| damage(NAME, pragma, lines)),
+        found => Finding::of(NAME, found, |found| judge(NAME, pragma, found)),
     }
 }
 
@@ -57,10 +57,9 @@ async fn integrity_of_own_tables(
          WHERE s.type = 'table' AND s.name IN ({})",
         tables.join(", ")
     );
-    Finding::of(name, lines(connection, &sql).await, |mut lines| {
-        lines.retain(|line| line != "ok");
-        if !lines.is_empty() {
-            return damage(name, pragma, lines);
+    Finding::of(name, findings(connection, &sql).await, |found| {
+        if !found.is_empty() {
+            return judge(name, pragma, found);
         }
         let of_others = format!("other tables were not checked: {cause}");
         let data = json!({ "pragma": pragma, "findings": [of_others] });
@@ -69,18 +68,36 @@ async fn integrity_of_own_tables(
     })
 }
 
-async fn lines(connection: &Transaction, sql: &str) -> Result<Vec<String>, DbErr> {
-    let rows = rows(connection, sql).await?;
-    rows.iter().map(|row| row.try_get("", "line")).collect()
+/// What SQLite finds. Damage may end its check with an error, which is the last finding then.
+async fn findings(connection: &Transaction, sql: &str) -> Result<Vec<String>, DatabaseCause> {
+    let mut found = Vec::new();
+    let take = async |row: QueryResult| {
+        // A name in a damaged schema may be no text.
+        let line: Vec<u8> = row.try_get("", "line")?;
+        found.extend(integrity_finding::lines(&String::from_utf8_lossy(&line)).map(str::to_owned));
+        Ok::<_, DbErr>(())
+    };
+    let ended = connection.each(Statement::from_string(DbBackend::Sqlite, sql), take).await;
+    match ended.map_err(DatabaseCause::from) {
+        Err(cause) if cause.class == ErrorClass::Corrupt => found.push(cause.to_string()),
+        // What was found remains true if the check takes too long.
+        Err(cause) if cause.class != ErrorClass::Other && !found.is_empty() => {
+            found.push(format!("the check did not end: {cause}"));
+        }
+        ended => ended?,
+    }
+    Ok(found)
 }
 
-fn damage(name: &'static str, pragma: &str, lines: Vec<String>) -> Finding {
-    if lines == ["ok"] {
-        Finding::ok(name, format!("{pragma} found no damage"))
-    } else {
-        let data = json!({ "pragma": pragma, "findings": lines });
-        Finding::failed(name, ExitCode::Drift, diff::first_of(lines)).because("damage").with(data)
+fn judge(name: &'static str, pragma: &str, found: Vec<String>) -> Finding {
+    if found.is_empty() {
+        return Finding::ok(name, format!("{pragma} found no damage"));
     }
+    let data = json!({ "pragma": pragma, "findings": found });
+    let is_damage = found.iter().any(|finding| about_values(finding).is_none());
+    let mut detail = diff::first_of(found);
+    detail.extend(is_damage.then(|| RECOVER.to_owned()));
+    Finding::failed(name, ExitCode::Drift, detail).because(DAMAGE).with(data)
 }
 
 /// Whether sessions are past the retention.
@@ -219,10 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_drift() {
-        let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
-        assert_eq!(damage("integrity", "quick_check", lines(&["ok"])).detail.0, ["quick_check found no damage"]);
-        let damaged = damage("integrity", "quick_check", lines(&["page 3 is never used"]));
-        assert_eq!((damaged.exit_code, damaged.detail.0), (ExitCode::Drift, lines(&["page 3 is never used"])));
+    fn damage_is_drift_and_has_a_remedy_that_values_do_not_need() {
+        let judge = |found: &[&str]| judge("integrity", "quick_check", found.iter().map(ToString::to_string).collect());
+        assert_eq!(judge(&[]).detail.0, ["quick_check found no damage"]);
+        let damaged = judge(&["page 3 is never used"]);
+        assert_eq!(
+            (damaged.exit_code, damaged.detail.0.as_slice()),
+            (ExitCode::Drift, ["page 3 is never used", RECOVER].map(str::to_owned).as_slice())
+        );
+        assert_eq!(judge(&["NULL value in chats.chat_id"]).detail.0, ["NULL value in chats.chat_id"]);
     }
 }

@@ -10,6 +10,9 @@ use crate::output::Status;
 /// The code of a check that could not be made.
 const UNANSWERED: &str = "unanswered";
 
+/// The code of a damaged SQLite file.
+pub(crate) const DAMAGE: &str = "damage";
+
 /// The result of one check.
 #[derive(Debug, Serialize)]
 pub(crate) struct Finding {
@@ -81,7 +84,17 @@ impl Finding {
             Status::Skipped => (Severity::Unknown, "skipped"),
         };
         let (exit_code, data) = (ExitCode::Done, Value::Null);
-        Self { name, status, severity, code, detail: detail.into(), data, exit_code, is_given_up: false, committed: None }
+        Self {
+            name,
+            status,
+            severity,
+            code,
+            detail: detail.into(),
+            data,
+            exit_code,
+            is_given_up: false,
+            committed: None,
+        }
     }
 
     /// The same with a code of its own.
@@ -180,12 +193,15 @@ pub(crate) fn verdict(findings: &[Finding]) -> Verdict {
     }
 }
 
-/// The exit code of all checks: that of the first failure, because later ones often follow from it. A pending schema
-/// comes last, because `init` repairs no damage.
+/// The exit code of all checks: that of the first failure, because later ones often follow from it. Damage of the file
+/// comes first, because every other check may fail at it. A pending schema comes last, because `init` repairs no damage.
 pub(crate) fn exit_code(findings: &[Finding]) -> ExitCode {
-    let failures = findings.iter().filter(|finding| finding.status == Status::Failed);
-    let mut codes = failures.map(|finding| finding.exit_code);
-    codes.clone().find(|code| *code != ExitCode::Pending).or_else(|| codes.next()).unwrap_or(ExitCode::Done)
+    let failures = || findings.iter().filter(|finding| finding.status == Status::Failed);
+    let decisive = failures()
+        .find(|finding| finding.code == DAMAGE)
+        .or_else(|| failures().find(|finding| finding.exit_code != ExitCode::Pending))
+        .or_else(|| failures().next());
+    decisive.map_or(ExitCode::Done, |finding| finding.exit_code)
 }
 
 #[cfg(test)]
@@ -193,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_failure_decides_and_a_pending_schema_gives_way() {
+    fn damage_decides_then_the_first_failure_and_a_pending_schema_gives_way() {
         let failed = |code| Finding::failed("name", code, "detail");
         let ok = || Finding::ok("name", "detail");
         assert_eq!(exit_code(&[]), ExitCode::Done);
@@ -201,6 +217,8 @@ mod tests {
         assert_eq!(exit_code(&[ok(), failed(ExitCode::Pending)]), ExitCode::Pending);
         let all = [failed(ExitCode::Pending), ok(), failed(ExitCode::Drift), failed(ExitCode::Remaining)];
         assert_eq!(exit_code(&all), ExitCode::Drift);
+        let damaged = [failed(ExitCode::InputOutput), failed(ExitCode::Drift).because(DAMAGE)];
+        assert_eq!(exit_code(&damaged), ExitCode::Drift);
     }
 
     #[test]

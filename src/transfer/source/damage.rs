@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 
 use crate::database::failure::DatabaseCause;
-use crate::database::integrity_finding::{ValueFinding, about_values};
+use crate::database::integrity_finding::{self, RECOVER, ValueFinding, about_values};
 use crate::database::quote::literal;
 use crate::diagnostic::{Details, Diagnostic, document};
 use crate::exit_code::ExitCode;
@@ -85,12 +85,10 @@ impl Diagnostic for DamageError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(
-            "restore a backup, or recover the readable rows into a new file (https://www.sqlite.org/recovery.html) and \
-             move that; `--accept-damage --report FILE` moves the readable rows of this file, but an unknown number \
-             of rows or values may be missing or wrong"
-                .into(),
-        )
+        Some(format!(
+            "{RECOVER} and move that; `--accept-damage --report FILE` moves the readable rows of this file, but an \
+             unknown number of rows or values may be missing or wrong"
+        ))
     }
 
     fn details(&self) -> Details {
@@ -208,8 +206,7 @@ impl Findings {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let text = String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned();
-            let lines = text.lines().filter(|line| *line != "ok" && !line.starts_with("*** in database"));
-            lines.for_each(|line| self.add(line));
+            integrity_finding::lines(&text).for_each(|line| self.add(line));
         }
         Ok(())
     }

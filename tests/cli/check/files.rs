@@ -56,6 +56,37 @@ fn a_damaged_file_is_a_failure() {
     assert_eq!(status, "failed", "{detail}");
 }
 
+/// The same file with zeros in the place of the root page of a table or index.
+fn without_root(original: &Database, name: &str) -> Database {
+    let page = original.number(&format!("SELECT rootpage FROM sqlite_schema WHERE name = '{name}'"));
+    let mut bytes = fs::read(original.file()).expect("the file is there");
+    let start = usize::try_from(page - 1).expect("a page") * 4096;
+    bytes[start..start + 4096].fill(0);
+    let damaged = Database::sqlite();
+    fs::write(damaged.file(), bytes).expect("the file can be written");
+    damaged
+}
+
+#[apply(test)]
+fn a_damaged_page_is_4_with_what_sqlite_finds_and_what_to_do() {
+    let original = file_with_history();
+    let pages = ["alert_sessions", "llm_interactions", "ix_alert_sessions_status", "alembic_version"];
+    each(pages, |name| {
+        let damaged = without_root(&original, name);
+        let first = |depth: &[&str]| {
+            let checked = check(&damaged, depth).expect(4);
+            let (status, detail) = finding(&checked, "integrity");
+            let lines: Vec<_> = detail.lines().collect();
+            assert_eq!((status.as_str(), detail.contains("***")), ("failed", false), "{detail}");
+            assert!(lines.len() > 1 && lines[lines.len() - 1].starts_with("restore a backup, or recover"), "{detail}");
+            is_found(&checked, "sequences", "ok", "SQLite has no sequences");
+            lines[0].to_owned()
+        };
+        let [quick, deep] = [first(&[]), first(&["--deep"])];
+        assert!(quick.starts_with("Tree ") && quick == deep, "{quick}\n{deep}");
+    });
+}
+
 #[apply(test)]
 fn a_collation_or_a_function_of_another_application_is_no_damage() {
     let cases = [
