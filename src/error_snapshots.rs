@@ -470,6 +470,7 @@ fn every_error_of_the_transfer() {
             unmapped(&[("mine", Some(1_000), None), ("chats.mine", Some(2), None)]),
             unmapped(&[("chats", Some(2), Some(11)), ("events", Some(0), Some(3))]),
             unmapped(&[("mine", None, None), ("chats.mine", None, None)]),
+            TransferError::from(UnmappedError::NoSchema),
             TransferError::from(UnmappedError::Mapped { names: vec![text("chats"), text("nothing")] }),
         ],
         NotEmpty => [TransferError::from(NotEmptyError::Rows { tables: vec![text("chats"), text("events")] })],

@@ -20,7 +20,7 @@ use crate::transfer::report::Outcome;
 use crate::transfer::source::missing::Parents;
 use crate::transfer::source::scan::Source;
 use crate::transfer::source::snapshot::Snapshot;
-use crate::transfer::source::unmapped::require_place;
+use crate::transfer::source::unmapped::{UnmappedError, require_place};
 
 impl Run<'_> {
     /// Compares every value. Changes nothing.
@@ -43,6 +43,9 @@ impl Run<'_> {
                 .reading(async |reading| row_policy::refuse(reading, &end.revision.tables()).await)
                 .await
                 .context((Verb::Read, "every row of the target"))?;
+            if !end.revision.tables().iter().any(|table| found.tables.contains_key(*table)) {
+                return Err(UnmappedError::NoSchema.into());
+            }
             watch.elsewhere(require_place(snapshot.reader(), &end.schema, &found, &self.arguments.ignore)).await?;
             let namespace = target.namespace().await.context((Verb::Read, "the target's schema"))?;
             let tables = plan::plan(&end.revision.tables(), &end.schema, &found, &namespace)?;

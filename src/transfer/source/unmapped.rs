@@ -51,6 +51,9 @@ impl UnmappedItem {
 /// The target lacks tables or columns of the source, or `--ignore` is wrong.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnmappedError {
+    /// The target has none of TARSy's tables, and is not to be changed.
+    #[error("the target has no TARSy schema, so it holds no row of the source")]
+    NoSchema,
     /// The target lacks tables or columns.
     #[error("the target lacks tables or columns that the source has; nothing was changed")]
     Unmapped(Vec<UnmappedItem>),
@@ -66,6 +69,7 @@ impl Diagnostic for UnmappedError {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::NoSchema => Some("the move did not take place: run it, or check `--to`".into()),
             Self::Unmapped(items) => Some(hint(items)),
             Self::Mapped { .. } => None,
         }
@@ -74,7 +78,7 @@ impl Diagnostic for UnmappedError {
     fn details(&self) -> Details {
         match self {
             Self::Unmapped(items) => Details::of(items),
-            Self::Mapped { .. } => Details::default(),
+            Self::NoSchema | Self::Mapped { .. } => Details::default(),
         }
     }
 }
