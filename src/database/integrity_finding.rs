@@ -34,6 +34,11 @@ pub(crate) fn about_values(finding: &str) -> Option<ValueFinding<'_>> {
     }
 }
 
+/// Whether an index does not match its table, as in `row 7 missing from index i` and `wrong # of entries in index i`.
+pub(crate) fn is_about_index(finding: &str) -> bool {
+    finding.contains(" missing from index ") || finding.starts_with("wrong # of entries in index ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

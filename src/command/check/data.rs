@@ -8,7 +8,7 @@ use super::finding::{DAMAGE, Finding};
 use super::mode::{Depth, OnOverdue};
 use crate::command::retention::Retention;
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::integrity_finding::{self, RECOVER, about_values};
+use crate::database::integrity_finding::{self, RECOVER, about_values, is_about_index};
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::quote::literal;
 use crate::database::transaction::Transaction;
@@ -94,9 +94,14 @@ fn judge(name: &'static str, pragma: &str, found: Vec<String>) -> Finding {
         return Finding::ok(name, format!("{pragma} found no damage"));
     }
     let data = json!({ "pragma": pragma, "findings": found });
-    let is_damage = found.iter().any(|finding| about_values(finding).is_none());
+    let damage: Vec<_> = found.iter().filter(|finding| about_values(finding).is_none()).collect();
+    let remedy = match damage.iter().all(|finding| is_about_index(finding)) {
+        _ if damage.is_empty() => None,
+        true => Some("only indexes are damaged: `REINDEX` in sqlite3 rebuilds them"),
+        false => Some(RECOVER),
+    };
     let mut detail = diff::first_of(found);
-    detail.extend(is_damage.then(|| RECOVER.to_owned()));
+    detail.extend(remedy.map(str::to_owned));
     Finding::failed(name, ExitCode::Drift, detail).because(DAMAGE).with(data)
 }
 
@@ -244,6 +249,8 @@ mod tests {
             (damaged.exit_code, damaged.detail.0.as_slice()),
             (ExitCode::Drift, ["page 3 is never used", RECOVER].map(str::to_owned).as_slice())
         );
+        let of_index = judge(&["row 7 missing from index ix", "wrong # of entries in index ix"]).detail.0;
+        assert!(of_index[2].contains("REINDEX"), "{of_index:?}");
         assert_eq!(judge(&["NULL value in chats.chat_id"]).detail.0, ["NULL value in chats.chat_id"]);
     }
 }
