@@ -10,6 +10,7 @@
 //! | [`session`] | a transaction of a connection of the pool on PostgreSQL |
 //! | [`namespace`] | where a role's unqualified names lead on PostgreSQL |
 //! | [`readiness`] | whether a PostgreSQL server accepts connections, without a login |
+//! | [`sqlite_holder`] | which process has locked a SQLite file |
 //! | [`sqlite_file`] | a SQLite file seen without SQLite: its header and the files beside it |
 //! | [`mark`] | marks by which this process's work can be found on a server |
 //! | [`time_limits`] | lifts the time limits of a role for a transaction |
@@ -21,7 +22,7 @@
 //! | [`url`] | SQLAlchemy URLs, with hidden passwords |
 //! | [`sqlite_value`] | a value as SQLite stores it |
 //! | [`quote`] | quotes names and values in built SQL |
-//! | [`integrity_finding`] | which findings of SQLite's check are about values |
+//! | [`integrity_finding`] | the findings of SQLite's check: which are about values |
 
 pub(crate) mod connection;
 pub(crate) mod failure;
@@ -35,6 +36,7 @@ pub(crate) mod session;
 pub(crate) mod sqlite_cache;
 pub(crate) mod sqlite_digest;
 pub(crate) mod sqlite_file;
+pub(crate) mod sqlite_holder;
 pub(crate) mod sqlite_statement;
 pub(crate) mod sqlite_thread;
 pub(crate) mod sqlite_value;

@@ -7,11 +7,11 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use super::visible;
 use crate::database::connection::{Connection, row};
-use crate::database::failure::DatabaseCause;
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::mark;
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::EVERY_ROW;
-use crate::database::sqlite_file::with_suffix;
+use crate::database::sqlite_holder::{self, process_holding};
 use crate::database::transaction::{SearchPath, Transaction};
 use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
@@ -104,16 +104,65 @@ fn holder_of_file(url: &DatabaseUrl) -> String {
     url.sqlite_path().and_then(process_holding).unwrap_or_else(|| "another process".to_owned())
 }
 
-/// The modes of locks of a PostgreSQL table with which other sessions may delete its rows.
-const ALLOW_DELETES: [&str; 4] = ["AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock"];
+/// What another session's lock of a PostgreSQL table prevents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    Reads,
+    Deletes,
+}
 
-/// The session whose lock of one of the tables on PostgreSQL lets no other session delete rows, if there is one.
+impl Blocked {
+    /// The modes of locks that do not prevent it.
+    fn harmless_modes(self) -> &'static [&'static str] {
+        const MODES: [&str; 7] = [
+            "AccessShareLock",
+            "RowShareLock",
+            "RowExclusiveLock",
+            "ShareUpdateExclusiveLock",
+            "ShareLock",
+            "ShareRowExclusiveLock",
+            "ExclusiveLock",
+        ];
+        match self {
+            Self::Reads => &MODES,
+            Self::Deletes => &MODES[..4],
+        }
+    }
+}
+
+/// The session whose lock of one of the tables on PostgreSQL blocks other sessions, if there is one.
 ///
 /// # Errors
 /// The server's error.
-pub(crate) async fn holder_against_deletes(connection: &Connection) -> Result<Option<String>, DbErr> {
-    postgresql_holder(connection, &ALLOW_DELETES).await
+pub(crate) async fn holder_against(connection: &Connection, blocked: Blocked) -> Result<Option<String>, DbErr> {
+    postgresql_holder(connection, blocked.harmless_modes()).await
 }
+
+/// The cause of a run of `prune` that found something locked, with the session or process that holds the lock, as far as
+/// the database shows it. Other causes are returned as they are.
+pub(crate) async fn with_holder(
+    connection: &Connection,
+    url: &DatabaseUrl,
+    blocked: Blocked,
+    mut cause: DatabaseCause,
+) -> DatabaseCause {
+    if cause.class != ErrorClass::Busy {
+        return cause;
+    }
+    if let Some(path) = url.sqlite_path() {
+        return sqlite_holder::locked(path);
+    }
+    match holder_against(connection, blocked).await {
+        Ok(Some(holder)) => {
+            cause.message = format!("{holder} has locked one of TARSy's tables");
+            cause.with_remedy("end that session, or set a longer `--retry-for`")
+        }
+        Ok(None) | Err(_) => cause.with_remedy(RETRY_LONGER),
+    }
+}
+
+/// The hint if the session that holds a lock is not known.
+pub(crate) const RETRY_LONGER: &str = "run the same command again later, or set a longer `--retry-for`";
 
 /// Finds the session with the advisory lock, or else the oldest one with a lock on one of the tables, in another mode than
 /// these.
@@ -131,40 +180,4 @@ async fn sqlite_holder(connection: &Connection) -> Result<Option<String>, DbErr>
     let sql = "SELECT file FROM pragma_database_list WHERE name = 'main'";
     let file: String = connection.reading(async |reading| row(reading, sql).await).await?.try_get("", "file")?;
     Ok(process_holding(Path::new(&file)))
-}
-
-#[cfg(target_os = "linux")]
-fn process_holding(file: &Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    // In WAL mode the writer's lock is on the shared-memory file.
-    let inodes: Vec<u64> = ["", "-shm"]
-        .iter()
-        .filter_map(|suffix| std::fs::metadata(with_suffix(file, suffix)).ok().map(|metadata| metadata.ino()))
-        .collect();
-    // The list may miss a held lock while other processes lock and unlock.
-    (0..LOOKS).find_map(|_| holder_of_one(&inodes, &std::fs::read_to_string("/proc/locks").ok()?))
-}
-
-/// How often the list of locks is read until it has one. With four busy processes one read in thirty missed it.
-#[cfg(target_os = "linux")]
-const LOOKS: usize = 5;
-
-/// The process that holds a lock on one of these files, if it is another one.
-#[cfg(target_os = "linux")]
-fn holder_of_one(inodes: &[u64], locks: &str) -> Option<String> {
-    let own = std::process::id();
-    // `1: POSIX  ADVISORY  WRITE 1234 fe:00:5678 120 120`
-    locks.lines().find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let (&"WRITE", pid, place) = (fields.get(3)?, fields.get(4)?, fields.get(5)?) else { return None };
-        let inode: u64 = place.rsplit(':').next()?.parse().ok()?;
-        let pid: u32 = pid.parse().ok().filter(|pid| *pid != own)?;
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        inodes.contains(&inode).then(|| format!("process {pid} ({})", name.trim()))
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn process_holding(_file: &Path) -> Option<String> {
-    None
 }

@@ -20,6 +20,7 @@ use crate::history::retention::known_sessions::KnownSession;
 use crate::history::retention::session_batch::{Cursor, Picked};
 use crate::history::tables::{REFERENCES, Reference};
 use crate::history::{events, orphans};
+use crate::schema::lock::RETRY_LONGER;
 
 /// How many failed sessions are skipped before the run fails: more of them have another cause.
 const MOST_STUCK: usize = 100;
@@ -119,6 +120,7 @@ impl Removal<'_> {
             Remedy::PassOver | Remedy::LeaveOut => {
                 let Some(session) = taken.first() else { return Ok(None) };
                 cursor.without.insert(session.clone());
+                let error = self.with_holder(error).await?;
                 self.note_stuck(&session.session_id, error)?;
                 cursor.after = taken.pop();
             }
@@ -265,5 +267,6 @@ impl Removal<'_> {
 /// The error of orphans that another session has locked.
 fn locked_orphans(reference: &Reference, rows: u64) -> BatchError {
     let message = format!("another session has locked {} of {}", counted(rows, "orphan"), reference.child);
-    BatchError { action: (Verb::Remove, "orphans").into(), ..DatabaseCause::new(ErrorClass::Busy, message).into() }
+    let cause = DatabaseCause::new(ErrorClass::Busy, message).with_remedy(RETRY_LONGER);
+    BatchError { action: (Verb::Remove, "orphans").into(), ..cause.into() }
 }

@@ -15,6 +15,7 @@ use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::transaction::Transaction;
+use crate::database::url::DatabaseUrl;
 use crate::database::watchdog::Watch;
 use crate::error::Error;
 use crate::format;
@@ -30,6 +31,7 @@ use crate::history::retention::plan::{self, RetentionPlan};
 use crate::history::retention::policy::{RetentionError, RetentionPolicy};
 use crate::history::retention::selection::{self, Precision, Selection};
 use crate::history::tables::{ACTIVE_STATUSES, TERMINAL_STATUSES};
+use crate::schema::lock::{Blocked, with_holder};
 use crate::schema::model::Schema;
 
 /// The pause before the next attempt to plan.
@@ -105,7 +107,10 @@ async fn plan(
     let (connection, second) = (opened.connection, opened.second);
     let retention = Retention::of_prune(request.arguments, request.settings, &state);
     let policy = request.chosen_policy(&retention)?;
-    look_for_unknown_values(&connection, &policy).await?;
+    let holder = async |error| named(&connection, url, error).await;
+    if let Err(error) = look_for_unknown_values(&connection, &policy).await {
+        return Err(holder(error).await);
+    }
     let see = (Verb::Determine, "the activity of other sessions");
     contention = Contention::of(&connection, url.sqlite_path()).await.context(see)?;
     let precision = if request.arguments.exact { Precision::Exact } else { Precision::Estimated };
@@ -120,7 +125,7 @@ async fn plan(
     let events = request.event_policy.filter(|_| events::are_in(&schema));
     let planned = planning.plan_all(policy, events.as_ref(), request.arguments.orphans).await;
     let (selection, plan) = match planned {
-        Err(error) => return Err(or_upgraded(&connection, &state.ledger, error).await.into()),
+        Err(error) => return Err(holder(or_upgraded(&connection, &state.ledger, error).await.into()).await),
         Ok(planned) => planned,
     };
     Ok(OpenHistory {
@@ -142,6 +147,12 @@ async fn plan(
         triggers: DeleteTriggers::Fire,
         prune_lock,
     })
+}
+
+/// The same error with the session or process that has locked what the plan needs.
+async fn named(connection: &Connection, url: &DatabaseUrl, error: Error) -> Error {
+    let Error::Database(error) = error else { return error };
+    DatabaseError { cause: with_holder(connection, url, Blocked::Reads, error.cause).await, ..error }.into()
 }
 
 /// A query fails as well if another session has upgraded the schema since it was read: that is the cause then.

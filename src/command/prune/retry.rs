@@ -12,7 +12,7 @@ use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::error::Error;
 use crate::format;
 use crate::history::removal::batch_error::{BatchError, FailedIn};
-use crate::schema::lock::holder_against_deletes;
+use crate::schema::lock::{Blocked, holder_against, with_holder};
 
 /// The shortest time limit of an attempt to reconnect.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
@@ -139,7 +139,7 @@ impl Removal<'_> {
         self.report_retry(error);
         if is_first {
             let OpenHistory { watch, connection, .. } = &*self.history;
-            let holder = watch.over(async { Ok::<_, BatchError>(holder_against_deletes(connection).await?) });
+            let holder = watch.over(async { Ok::<_, BatchError>(holder_against(connection, Blocked::Deletes).await?) });
             if let Ok(Some(holder)) = self.interrupt.or(holder).await.map_err(Stop::Signal)? {
                 tracing::warn!("one of TARSy's tables is locked by {holder}");
             }
@@ -147,9 +147,24 @@ impl Removal<'_> {
         Ok(())
     }
 
+    /// The same error with the session or process that has locked what the batch needs.
+    pub(crate) async fn with_holder(&self, error: BatchError) -> Result<BatchError, Stop> {
+        if error.place != FailedIn::Database {
+            return Ok(error);
+        }
+        let OpenHistory { watch, connection, url, .. } = &*self.history;
+        let named = with_holder(connection, url, Blocked::Deletes, error.cause.clone());
+        let named = self.interrupt.or(watch.over(async { Ok::<_, BatchError>(named.await) })).await;
+        let cause = named.map_err(Stop::Signal)?.unwrap_or_else(|_| error.cause.clone());
+        Ok(BatchError { cause, ..error })
+    }
+
     /// Waits before the next attempt, and reconnects if that is needed.
-    pub(crate) async fn try_again(&mut self, error: BatchError) -> Result<(), Stop> {
-        let since = self.failing().since;
+    pub(crate) async fn try_again(&mut self, mut error: BatchError) -> Result<(), Stop> {
+        let Failing { since, is_reported } = *self.failing();
+        if !is_reported || since.elapsed() >= self.limits.retry_for {
+            error = self.with_holder(error).await?;
+        }
         let class = error.cause.class;
         let keeps_connection = is_contention(class) || self.history.selection.backend() == DbBackend::Sqlite;
         // The lost connection is not used again.

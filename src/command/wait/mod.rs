@@ -24,6 +24,7 @@ use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, ErrorClass, Verb};
 use crate::database::readiness;
+use crate::database::sqlite_holder;
 use crate::database::url::{self, DatabaseUrl};
 use crate::database::writable;
 use crate::diagnostic::Diagnostic;
@@ -248,7 +249,8 @@ async fn attempt(
     };
     let looked = tokio::time::timeout(ANSWER_TIMEOUT, look(&connection, condition, settings.schema_target.value)).await;
     let unanswered = |_| DatabaseCause::new(ErrorClass::TimedOut, "the server let us in, and answers nothing");
-    looked.map_err(unanswered).flatten().map_err(unusable)?;
+    let looked = looked.map_err(unanswered).flatten();
+    looked.map_err(|cause| with_holder(url, cause)).map_err(unusable)?;
     connection.close().await.map_err(|error| unusable(error.into()))?;
     Ok(WaitOutcome::Usable)
 }
@@ -323,6 +325,14 @@ fn schema_pending() -> DatabaseCause {
         ErrorClass::SchemaPending,
         "the schema is missing, or at an earlier revision than the settings ask for",
     )
+}
+
+/// The process that has locked a SQLite file is named.
+fn with_holder(url: &DatabaseUrl, cause: DatabaseCause) -> DatabaseCause {
+    match url.sqlite_path() {
+        Some(path) if cause.class == ErrorClass::Busy => sqlite_holder::locked(path),
+        _ => cause,
+    }
 }
 
 async fn require_writable(connection: &Connection) -> Result<(), DatabaseCause> {

@@ -14,6 +14,7 @@ use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::database::sqlite_file::{
     HEADER_LENGTH, beside, is_at_rest, is_missing, obstacle_beside, special_beside, unreadable_beside, wal_of,
 };
+use crate::database::sqlite_holder;
 use crate::database::url::SqliteLocation;
 use crate::fs::{free_space, regular_file};
 
@@ -70,6 +71,7 @@ pub(crate) async fn open_sqlite(
         Err(cause) => cause,
     };
     match (cause.class, wal_length(location.path.as_deref())) {
+        (ErrorClass::Busy, _) => Err(location.path.as_deref().map_or(cause, sqlite_holder::locked)),
         // Without room for the `-shm` no program can use the `-wal`. An empty one, as a failed attempt leaves it, is not
         // needed to read.
         (ErrorClass::DiskFull, Some(0)) if access == Access::Read => connect(options.immutable(true)).await,

@@ -125,6 +125,32 @@ fn a_truncated_file_is_a_failure() {
 }
 
 #[apply(test)]
+#[cfg(target_os = "linux")]
+fn the_process_that_has_locked_the_file_is_named() {
+    let database = file_with_history();
+    let url = format!("{}?timeout=0.2", database.url());
+    let old = ["--older-than", "90d", "--now", NOW, "--retry-for", "500ms"];
+    let locked = format!("history.db is locked by process {} (", std::process::id());
+    let names_this_process = |arguments: &[&str]| {
+        let run = Outcome::of(tarsy_db(&database).env("DATABASE_URL", &url).args(arguments)).expect(75);
+        run.tells(&[&locked, "hint: wait until it has finished, or end it\n"]);
+    };
+    let mut writer = Held::connect(&database);
+    writer.execute("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
+    let commands = [&["info"][..], &["check"], &["wait", "--max-attempts", "1"], &["prune", "--dry-run"]];
+    each(commands, |arguments| {
+        let of_prune = if arguments[0] == "prune" { &old[..] } else { &[] };
+        names_this_process(&[arguments, of_prune].concat());
+    });
+    writer.execute("COMMIT; PRAGMA journal_mode = WAL");
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    writer.execute("BEGIN IMMEDIATE");
+    names_this_process(&["wait", "--for", "writable", "--max-attempts", "1"]);
+    names_this_process(&[&["prune", "--yes", "--max-share", "100%"], &old[..]].concat());
+    writer.close();
+}
+
+#[apply(test)]
 fn a_file_that_is_no_database_is_74() {
     let database = Database::sqlite();
     let text = "no database, but longer than a header ".repeat(40);

@@ -54,7 +54,9 @@ fn a_session_with_a_locked_child_is_retried_and_then_named() {
         }
         let before = rows(&database);
         let writer = Held::begin(&database, &format!("UPDATE {table} SET duration_ms = 7 WHERE session_id = '7'"));
-        let pruned = prune(&database, &["--yes", "--retry-for", "1s"]).expect(75).json();
+        let run = prune(&database, &["--yes", "--retry-for", "1s"]).expect(75);
+        run.tells(&["hint: run the same command again later, or set a longer `--retry-for`\n"]);
+        let pruned = run.json();
         assert_eq!((&pruned["removed"]["sessions"], &pruned["remaining_sessions"]), (&19.into(), &1.into()), "{table}");
         let reason = "locked by another session: canceling statement due to lock timeout";
         assert_eq!(pruned["stuck"], serde_json::json!([{ "session_id": "7", "reason": reason }]));
@@ -79,6 +81,7 @@ fn sessions_behind_a_lock_of_a_table_are_retried_and_then_named() {
         let other = Held::begin(&database, "LOCK TABLE mcp_communications IN SHARE MODE");
         let run = prune(&database, &["--yes", "--retry-for", "1s"]).expect(75);
         run.tells(&["WARN one of TARSy's tables is locked by pid ", ", idle in transaction since "]);
+        run.tells(&["has locked one of TARSy's tables\n", "hint: end that session, or set a longer `--retry-for`\n"]);
         let pruned = run.json();
         assert_eq!((&pruned["outcome"], &pruned["removed"]["stopped"]), (&"failed".into(), &stopped));
         assert_eq!(pruned["stuck"].as_array().map(Vec::len), Some(stuck));
@@ -87,6 +90,30 @@ fn sessions_behind_a_lock_of_a_table_are_retried_and_then_named() {
         other.close();
         assert_eq!(prune(&database, &["--yes"]).expect(0).json()["removed"]["sessions"], sessions);
     });
+}
+
+#[apply(test)]
+fn the_session_that_keeps_a_run_from_planning_is_named() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "old", "completed", Some(OLD_US));
+    let holder =
+        Held::begin(&database, "SET application_name = 'holder'; LOCK TABLE alert_sessions IN ACCESS EXCLUSIVE MODE");
+    let pid = database.number(
+        "SELECT pid::bigint FROM pg_stat_activity WHERE application_name = 'holder'
+                               AND datname = current_database()",
+    );
+    each(["--yes", "--dry-run"], |mode| {
+        let run = prune(&database, &[mode, "--retry-for", "1s"]).expect(75);
+        run.tells(&[
+            &format!("because: pid {pid} (role "),
+            "application `holder`",
+            "has locked one of TARSy's tables",
+            "hint: end that session, or set a longer `--retry-for`\n",
+        ]);
+    });
+    holder.close();
+    prune(&database, &["--yes"]).expect(0);
 }
 
 fn has_index(database: &Database) -> bool {
