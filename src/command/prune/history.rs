@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use migration::Revision;
 use migration::ledger::{self, Ledger};
-use sea_orm::DbErr;
+use sea_orm::{DbBackend, DbErr};
 
 use super::outcome::{RemovalOutcome, confirm_rows, confirm_sessions};
 use super::request::Request;
@@ -323,7 +323,7 @@ async fn open_alone(
     let mut connection =
         connection::open_granted(url, Access::Write, pool, lock_timeout(url), Statements::Repeated).await?;
     watch.attach(&mut connection);
-    if url.sqlite_path().is_some() {
+    if connection.backend() == DbBackend::Sqlite {
         return Ok(Some((connection, lock_of_file)));
     }
     let lock = PruneLock::of_server(&connection).await.context((Verb::Lock, "the database for one `prune`"))?;

@@ -285,3 +285,13 @@ fn a_database_without_the_schema_needs_init(database: &Database) {
     database.execute("CREATE TABLE something_else (id int)");
     prune(database, &["--yes"]).expect(3);
 }
+
+#[apply(test)]
+fn a_database_in_memory_has_no_schema_to_prune() {
+    let database = Database::sqlite();
+    each(["--yes", "--dry-run"], |mode| {
+        let old = ["prune", "--older-than", "1d", "--now", NOW, mode];
+        let refused = Outcome::of(tarsy_db(&database).env("DATABASE_URL", "sqlite:///:memory:").args(old)).expect(3);
+        refused.tells(&["error: the database has no TARSy schema yet", "hint: check the database URL"]);
+    });
+}
