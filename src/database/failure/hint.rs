@@ -4,6 +4,7 @@ use super::cause::DatabaseCause;
 use super::class::ErrorClass;
 use super::postgresql::refuses_options;
 use super::sqlite::TEMPORARY_FILES;
+use super::transport::OTHER_PROGRAM;
 
 /// What PgBouncer reports where it has no session on the server.
 const POOLER_WITHOUT_SESSION: [&str; 3] = ["query_wait_timeout", "server login has been failing", "(server down)"];
@@ -51,6 +52,9 @@ impl DatabaseCause {
             ErrorClass::ConnectionLost if self.is_of_pooler() => {
                 "look up in the pooler's log why it has no session for this client: the server is down or refuses the \
                  pooler's login, all sessions of the pool are in use, or the database is paused"
+            }
+            ErrorClass::ConnectionLost if self.is_of_other_program() => {
+                "check host and port in the URL: the program there does not speak PostgreSQL's protocol"
             }
             ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
                 "run `tarsy-db wait`, then the same command again; the server rolls back what was not committed"
@@ -194,7 +198,7 @@ impl DatabaseCause {
     #[must_use]
     pub(crate) fn hint_of_reading(&self) -> Option<String> {
         match self.class {
-            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_pooler() => {
+            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_another() => {
                 Some("run `tarsy-db wait`, then the same command again".to_owned())
             }
             _ => self.hint(),
@@ -209,7 +213,7 @@ impl DatabaseCause {
                 Some("check why no host of the URL is a primary that accepts writes".to_owned())
             }
             ErrorClass::Refused => Some("check that the server is running and that host and port are right".to_owned()),
-            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_pooler() => None,
+            ErrorClass::ConnectionLost | ErrorClass::ShuttingDown if !self.is_of_another() => None,
             _ => self.hint(),
         }
     }
@@ -217,6 +221,16 @@ impl DatabaseCause {
     /// Whether a pooler reports that it has no session on the server.
     fn is_of_pooler(&self) -> bool {
         POOLER_WITHOUT_SESSION.iter().any(|words| self.message.contains(words))
+    }
+
+    /// Whether the other side violates PostgreSQL's protocol.
+    fn is_of_other_program(&self) -> bool {
+        self.message.ends_with(OTHER_PROGRAM)
+    }
+
+    /// Whether the cause is not the server itself, so that to wait for it does not help.
+    fn is_of_another(&self) -> bool {
+        self.is_of_pooler() || self.is_of_other_program()
     }
 
     fn is_without_primary(&self) -> bool {

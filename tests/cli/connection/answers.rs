@@ -52,6 +52,9 @@ fn a_missing_file_and_a_missing_database_have_hints_of_their_own() {
 
 const OTHER_PROGRAM: &str = "is another program than PostgreSQL listening on this host and port?";
 
+const CHECK_HOST_AND_PORT: &str =
+    "hint: check host and port in the URL: the program there does not speak PostgreSQL's protocol\n";
+
 #[apply(test)]
 fn protocol_errors_are_reported_without_the_places_in_the_driver() {
     let http = server_of(|mut client| {
@@ -62,6 +65,9 @@ fn protocol_errors_are_reported_without_the_places_in_the_driver() {
         let shown = run_at(&url, &["info"]).expect(69).stderr;
         assert!(shown.contains(OTHER_PROGRAM), "{shown}");
         assert!(!shown.contains("sqlx"), "{shown}");
+        assert!(shown.ends_with(CHECK_HOST_AND_PORT), "{shown}");
+        let waited = run_at(&url, &["wait", "--max-attempts", "1"]).expect(69).stderr;
+        assert!(waited.ends_with(CHECK_HOST_AND_PORT), "{waited}");
     });
 }
 
@@ -94,7 +100,7 @@ fn a_server_that_begins_no_transaction_is_classed_as_a_lost_connection() {
     });
     let shown = run_at(&url, &["info"]).expect(69).stderr;
     assert!(shown.contains(OTHER_PROGRAM), "{shown}");
-    assert!(shown.ends_with("hint: run `tarsy-db wait`, then the same command again\n"), "{shown}");
+    assert!(shown.ends_with(CHECK_HOST_AND_PORT), "{shown}");
 }
 
 #[apply(test)]
