@@ -215,6 +215,31 @@ impl SchemaState {
         }
     }
 
+    /// What the schema lacks, and what the operator runs to reach the target. `None` if `init` is not what it needs.
+    #[must_use]
+    pub(crate) fn pending(&self, target: Revision) -> Option<(String, String)> {
+        let init = || "run `tarsy-db init`".to_owned();
+        Some(match self.plan(target) {
+            Decision::Upgrade { from, to } => {
+                let name = if to == Revision::HEAD { "head".to_owned() } else { to.number().to_string() };
+                let what = format!("the schema is at {from}, and `schema.target` asks for {to}");
+                (what, format!("run `tarsy-db init --to {name}`"))
+            }
+            Decision::Create { .. } if self.revision().is_some() => {
+                ("`alembic_version` exists, but no tables".to_owned(), init())
+            }
+            Decision::Create { .. } => ("no schema yet".to_owned(), init()),
+            Decision::Adopt => {
+                let what = match self.ledger {
+                    Ledger::Missing => "the tables have no `alembic_version`",
+                    _ => "`alembic_version` of these tables has no rows",
+                };
+                (what.to_owned(), "run `tarsy-db init` to adopt them".to_owned())
+            }
+            Decision::Nothing { .. } | Decision::Refused(_) => return None,
+        })
+    }
+
     /// Decides what brings the database to the target.
     #[must_use]
     pub(crate) fn plan(&self, target: Revision) -> Decision {

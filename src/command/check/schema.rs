@@ -38,6 +38,9 @@ pub(crate) async fn revision(reader: &BoundedReader<'_>, state: &SchemaState, ta
     at_revision(state, target)
 }
 
+/// The code of tables without a recorded revision, which `init` can adopt.
+const LEDGER_MISSING: &str = "ledger_missing";
+
 fn at_revision(state: &SchemaState, target: Revision) -> Finding {
     const NAME: &str = "revision";
     let known = state.revision().and_then(Revision::from_id);
@@ -45,31 +48,24 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
         "revision": state.revision(), "number": known.map(Revision::number), "target": target.id(),
         "target_number": target.number(),
     });
-    let pending = |code, detail: String| Finding::failed(NAME, ExitCode::Pending, detail).because(code);
+    let pending = |code| {
+        let detail = state.pending(target).map(|(what, remedy)| format!("{what}: {remedy}"));
+        Finding::failed(NAME, ExitCode::Pending, detail.unwrap_or_default()).because(code)
+    };
     let finding = match state.plan(target) {
         Decision::Nothing { revision } if known.is_none() => {
             let detail = format!("{}; probably newer than this version of tarsy-db", described(&revision));
             Finding::failed(NAME, ExitCode::Newer, detail).because("revision_unknown")
         }
         Decision::Nothing { revision } => Finding::ok(NAME, described(&revision)),
-        Decision::Upgrade { from, to } => {
-            pending("upgrade_pending", format!("{from}; `schema.target` asks for {to}: run `tarsy-db init`"))
-        }
+        Decision::Upgrade { .. } => pending("upgrade_pending"),
         Decision::Create { .. } if !state.elsewhere.is_empty() => {
             data["schemas"] = json!(state.elsewhere);
             refused(NAME, &StateError::Elsewhere(state.elsewhere.clone())).because("schema_elsewhere")
         }
-        Decision::Create { .. } if known.is_some() => {
-            pending("tables_pending", "`alembic_version` exists, but no tables: run `tarsy-db init`".to_owned())
-        }
-        Decision::Create { .. } => pending("no_schema", "no schema yet: run `tarsy-db init`".to_owned()),
-        Decision::Adopt => {
-            let why = match state.ledger {
-                Ledger::Missing => "the tables have no `alembic_version`",
-                _ => "`alembic_version` of these tables has no rows",
-            };
-            pending("ledger_missing", format!("{why}: run `tarsy-db init` to adopt them"))
-        }
+        Decision::Create { .. } if known.is_some() => pending("tables_pending"),
+        Decision::Create { .. } => pending("no_schema"),
+        Decision::Adopt => pending(LEDGER_MISSING),
         Decision::Refused(StateError::Incomplete { revision, missing, in_place }) => {
             let ledger = match (revision, &state.ledger) {
                 (Some(revision), _) => format!("`alembic_version` records {revision}"),

@@ -236,7 +236,7 @@ async fn attempt(
             require_directory(&destination(path)).map_err(unusable)?;
         }
         return match condition {
-            WaitFor::Schema => Err(unusable(schema_pending())),
+            WaitFor::Schema => Err(unusable(schema_pending(&SchemaState::empty(), settings.schema_target.value))),
             WaitFor::Connect | WaitFor::Writable => Ok(WaitOutcome::Creatable),
         };
     }
@@ -304,7 +304,7 @@ async fn look(connection: &Connection, condition: WaitFor, target: Revision) -> 
                 Decision::Create { .. } if !state.elsewhere.is_empty() => {
                     unusable_schema(&StateError::Elsewhere(state.elsewhere))
                 }
-                _ => schema_pending(),
+                _ => schema_pending(&state, target),
             });
         }
     }
@@ -320,11 +320,9 @@ fn unusable_schema(error: &StateError) -> DatabaseCause {
     DatabaseCause::new(class, error.to_string()).with_remedy(error.hint().unwrap_or_default())
 }
 
-fn schema_pending() -> DatabaseCause {
-    DatabaseCause::new(
-        ErrorClass::SchemaPending,
-        "the schema is missing, or at an earlier revision than the settings ask for",
-    )
+fn schema_pending(state: &SchemaState, target: Revision) -> DatabaseCause {
+    let (what, remedy) = state.pending(target).unwrap_or_default();
+    DatabaseCause::new(ErrorClass::SchemaPending, what).with_remedy(remedy)
 }
 
 /// The process that has locked a SQLite file is named.

@@ -75,7 +75,7 @@ pub enum ErrorClass {
     AlreadyExists,
     /// The mode of a pooler does not fit: a session is assigned per statement, or per transaction where more is needed.
     Pooler,
-    /// The database has no TARSy schema yet.
+    /// The database has no TARSy schema yet, or one at an earlier revision.
     #[serde(rename = "pending")]
     SchemaPending,
     /// The tables are not those of a TARSy history.
@@ -174,7 +174,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Needed => "another object depends on it",
             ErrorClass::AlreadyExists => "name already exists",
             ErrorClass::Pooler => "the mode of the pooler does not fit",
-            ErrorClass::SchemaPending => "no TARSy schema yet",
+            ErrorClass::SchemaPending => "schema pending",
             ErrorClass::Schema => "no TARSy history",
             ErrorClass::Other => "error",
         })

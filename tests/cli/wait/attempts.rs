@@ -47,9 +47,24 @@ fn a_database_that_is_there_is_usable_at_once(database: &Database) {
 fn the_schema_is_waited_for_until_init_ran(database: &Database) {
     database.execute("SELECT 1");
     let mut waiting = Running::start(database, &["wait", "--for", "schema", "--max-interval", "1s"]);
-    waiting.says("no TARSy schema yet");
+    waiting.says("schema pending: no schema yet");
     tarsy_db(database).arg("init").assert().success();
-    assert_eq!(states(&waiting.finish().expect(0)), ["no TARSy schema yet"]);
+    assert_eq!(states(&waiting.finish().expect(0)), ["schema pending"]);
+}
+
+#[apply(test)]
+fn what_the_schema_lacks_is_named_with_the_command_that_brings_it(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    let waits_for = |target: &str, what: &str, remedy: &str| {
+        let mut command = tarsy_db(database);
+        command.env("TARSY_DB_SCHEMA", target).args(["wait", "--for", "schema", "--max-attempts", "1"]);
+        let because = format!("because: {what}\n  hint: {remedy}\n");
+        Outcome::of(&mut command).expect(3).tells(&[&format!("schema pending: {what}"), &because]);
+    };
+    let asks = |for_what| format!("the schema is at ae85467a75d2 (1 of 23), and `schema.target` asks for {for_what}");
+    waits_for("head", &asks("b67c135119d7 (23 of 23)"), "run `tarsy-db init --to head`");
+    database.execute("DROP TABLE alembic_version");
+    waits_for("baseline", "the tables have no `alembic_version`", "run `tarsy-db init` to adopt them");
 }
 
 #[apply(test)]
@@ -86,7 +101,7 @@ fn a_file_that_does_not_exist_is_not_called_usable() {
     let text = Running::start_at(&format!("sqlite:///{}", path("new.db").display()), directory.path(), &["wait"]);
     let text = text.finish().expect(0).stdout;
     assert!(!text.contains("usable") && text.contains("does not exist yet"), "{text}");
-    wait_for(&path("new.db"), "schema").expect(3).fails_with(&["the schema is missing"]);
+    wait_for(&path("new.db"), "schema").expect(3).fails_with(&["no schema yet"]);
 }
 
 #[apply(test)]
@@ -104,7 +119,7 @@ fn a_file_without_tables_has_no_schema_and_can_be_opened() {
     let database = Database::sqlite();
     database.execute("CREATE TABLE mine (id integer)");
     let failed = wait(&database, &["--for", "schema", "--max-attempts", "1"]).expect(3);
-    failed.tells(&["is not usable", "the schema is missing", "run `tarsy-db init`"]);
+    failed.tells(&["is not usable", "no schema yet", "run `tarsy-db init`"]);
 }
 
 #[apply(test)]
@@ -362,11 +377,11 @@ fn a_server_that_restarts_is_waited_for() {
     let url = server.url("postgres");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut waiting = start(&url, directory.path(), &["--for", "schema", "--max-interval", "1s"]);
-    waiting.says("no TARSy schema yet");
+    waiting.says("schema pending: no schema yet");
     server.stop("fast");
     waiting.says("connection refused");
     server.run();
-    waiting.says("no TARSy schema yet");
+    waiting.says("schema pending: no schema yet");
     Running::start_at(&url, directory.path(), &["init"]).finish().expect(0);
     waiting.finish().expect(0);
 }
