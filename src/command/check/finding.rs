@@ -21,7 +21,7 @@ pub(crate) struct Finding {
     /// The same in the words of monitoring systems.
     severity: Severity,
     /// What was found, for programs: the status, or a word that names the one reason for it.
-    code: &'static str,
+    pub(crate) code: &'static str,
     pub(crate) detail: Detail,
     /// The figures and names of the detail; its fields depend on the check.
     data: Value,

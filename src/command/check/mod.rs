@@ -200,7 +200,6 @@ async fn checks_of_schema(
         checks.push(look(reader, "backend role", app_role).await);
     }
     checks.extend(server::row_policies(reader).await);
-    checks.push(revision);
     let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
     let integrity = async |reading: &Transaction| data::integrity(reading, depth).await;
     let integers = async |reading: &Transaction| numbers::integers(reading, &found, depth, now).await;
@@ -218,7 +217,9 @@ async fn checks_of_schema(
     ];
     // The comparison may need the connection.
     reader.end().await;
-    checks.push(schema::tables(connection, &state, &found).await);
+    let tables = schema::tables(connection, &state, &found).await;
+    checks.push(schema::beside_tables(revision, &tables, &state, settings.schema_target.value));
+    checks.push(tables);
     checks.push(schema::indexes(connection.backend(), &found));
     checks.extend(of_rows);
     checks

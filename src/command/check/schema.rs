@@ -41,6 +41,16 @@ pub(crate) async fn revision(reader: &BoundedReader<'_>, state: &SchemaState, ta
 /// The code of tables without a recorded revision, which `init` can adopt.
 const LEDGER_MISSING: &str = "ledger_missing";
 
+/// The finding about the revision beside that about the tables: `init` does not adopt tables with differences.
+pub(crate) fn beside_tables(revision: Finding, tables: &Finding, state: &SchemaState, target: Revision) -> Finding {
+    match state.pending(target) {
+        Some((what, remedy)) if revision.code == LEDGER_MISSING && tables.status == Status::Failed => {
+            revision.saying(format!("{what}: correct the differences below first, then {remedy}"))
+        }
+        _ => revision,
+    }
+}
+
 fn at_revision(state: &SchemaState, target: Revision) -> Finding {
     const NAME: &str = "revision";
     let known = state.revision().and_then(Revision::from_id);

@@ -94,6 +94,15 @@ fn tables_without_a_ledger_need_init(database: &Database) {
 }
 
 #[apply(test)]
+fn tables_with_differences_are_corrected_before_they_are_adopted(database: &Database) {
+    database.create_schema(Schema::Baseline);
+    database.execute("DROP TABLE alembic_version; DROP INDEX ix_alert_sessions_status");
+    let words = "the tables have no `alembic_version`: correct the differences below first, then run `tarsy-db init`";
+    finds(database, 4, "revision", "failed", words);
+    finds(database, 4, "schema", "failed", "missing index ix_alert_sessions_status");
+}
+
+#[apply(test)]
 fn a_ledger_without_a_row_is_not_called_missing(database: &Database) {
     database.create_schema(Schema::Baseline);
     database.execute("DELETE FROM alembic_version");
