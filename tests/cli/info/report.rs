@@ -313,9 +313,8 @@ fn everything_else_is_shown_and_checked_without_the_ledger() {
     let role = Role::new(&database);
     let privileges = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO role; REVOKE SELECT ON alembic_version FROM role";
     database.execute(&privileges.replace("role", &role.name));
-    let run = |url: &str, command| {
-        Running::start_at(url, database.directory(), &[command, "--output", "json"]).finish()
-    };
+    let run =
+        |url: &str, command| Running::start_at(url, database.directory(), &[command, "--output", "json"]).finish();
     let expect = |url: &str, exit_code, reason: &str| {
         let refused = run(url, "info").expect(exit_code);
         let report = refused.json();

@@ -172,9 +172,10 @@ fn begin_scram(credentials: &Credentials<'_>, offered: &[u8]) -> Result<(&'stati
         None => (SCRAM_SHA_256, sasl::ChannelBinding::unsupported()),
     };
     let key = scram_key(password(credentials)?).ok_or_else(|| {
-        let message = "tarsy-db cannot log in with this password: it has 64 bytes and a character that SASLprep prohibits; \
+        let message =
+            "tarsy-db cannot log in with this password: it has 64 bytes and a character that SASLprep prohibits; \
                        set another one"
-            .to_owned();
+                .to_owned();
         Failure::new(Reach::Everything, ErrorClass::Configuration, message)
     })?;
     Ok((mechanism, ScramSha256::new(&key, binding)))
