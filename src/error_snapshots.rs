@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use migration::Revision;
 
-use crate::database::connection::ConnectError;
+use crate::database::connection::{ConnectError, ConnectStep};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::sqlite_value::StorageClass;
 use crate::database::url::{Backend, UrlError};
@@ -93,7 +93,7 @@ fn database(cause: DatabaseCause) -> DatabaseError {
 }
 
 fn connect(cause: DatabaseCause) -> ConnectError {
-    ConnectError { target: "tarsy@db:5432/tarsy".to_owned(), cause }
+    ConnectError { target: "tarsy@db:5432/tarsy".to_owned(), step: ConnectStep::Login, cause }
 }
 
 fn text(text: &str) -> String {
@@ -110,7 +110,11 @@ fn every_error() {
     let (what, place) = (text("index out of bounds"), text("tarsy-db/src/main.rs:1"));
     let samples = samples!(Error {
         Settings => [SettingsError::NotUtf8 { name: text("DATABASE_URL") }],
-        Connect => [connect(cause(ErrorClass::Refused))],
+        Connect => [
+            connect(cause(ErrorClass::Refused)),
+            ConnectError { step: ConnectStep::FirstQueries, ..connect(cause(ErrorClass::Privilege)) },
+            ConnectError { step: ConnectStep::FirstQueries, ..connect(cause(ErrorClass::ConnectionLost)) },
+        ],
         Database => [database(cause(ErrorClass::Other))],
         Read => [Error::Read(database(cause(ErrorClass::ConnectionLost)))],
         Schema => [SchemaError::from(StateError::Pending)],

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use migration::ledger;
 use sea_orm::DbErr;
 
 use super::visible;
 use crate::database::connection::rows;
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::quote::literal;
 use crate::database::transaction::Transaction;
 
 /// A privilege that the role lacks.
@@ -39,6 +41,28 @@ pub(crate) async fn lacking(
         Ok(MissingPrivilege { privilege: row.try_get("", "privilege")?, objects: row.try_get("", "objects")? })
     };
     found.iter().map(lacking).collect()
+}
+
+/// Makes sure that the role may create tables in the schema where TARSy's belong. The server's own error does not name the
+/// GRANT. Does nothing on SQLite.
+///
+/// # Errors
+/// [`ErrorClass::Privilege`] with the GRANT as its hint, or the server's error.
+pub(crate) async fn require_create(connection: &Transaction) -> Result<(), DatabaseCause> {
+    let namespace = connection.namespace();
+    let Some(schema) = namespace.schema_of(ledger::TABLE) else { return Ok(()) };
+    let sql = format!(
+        "SELECT quote_ident(nspname) AS schema, quote_ident(current_user) AS role FROM pg_namespace
+         WHERE nspname = {} AND NOT has_schema_privilege(oid, 'CREATE')",
+        literal(schema)
+    );
+    let Some(row) = rows(connection, &sql).await?.into_iter().next() else { return Ok(()) };
+    let [schema, role] = ["schema", "role"].map(|column| row.try_get::<String>("", column));
+    let (schema, role) = (schema?, role?);
+    let remedy =
+        format!("as the owner of the database or a superuser run `GRANT CREATE, USAGE ON SCHEMA {schema} TO {role}`");
+    let message = format!("permission denied for schema {schema}");
+    Err(DatabaseCause::new(ErrorClass::Privilege, message).with_remedy(remedy))
 }
 
 /// Gives a row of the object, the problem and the GRANT if the role may not create temporary tables.

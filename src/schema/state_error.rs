@@ -31,7 +31,7 @@ impl Leftover {
 pub enum StateError {
     #[error("the database has no TARSy schema yet")]
     Pending,
-    #[error("TARSy's tables are in the schema `{}`, which the role's unqualified names do not reach", .0.join("`, `"))]
+    #[error("TARSy's tables are in the schema `{}`, which is not in this role's search path", .0.join("`, `"))]
     Elsewhere(Vec<String>),
     #[error("{0}")]
     Foreign(Application),

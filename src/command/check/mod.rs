@@ -37,7 +37,7 @@ use self::mode::{Depth, OnOverdue};
 use super::retention::Retention;
 use crate::cli::check::Check;
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT, Statements};
+use crate::database::connection::{self, Access, ConnectError, ConnectStep, LOCK_TIMEOUT, Statements};
 use crate::database::failure::DatabaseCause;
 use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::transaction::Transaction;
@@ -97,7 +97,7 @@ pub(crate) async fn run(
         if connection.backend() == DbBackend::Sqlite {
             connection.close().await.ok();
         }
-        checks.map_err(|cause| ConnectError { target: url.to_string(), cause })
+        checks.map_err(|cause| ConnectError::new(url, ConnectStep::FirstQueries, cause))
     };
     let (checks, error) = match checked.await {
         Ok(checks) => (checks, None),

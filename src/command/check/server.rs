@@ -243,18 +243,32 @@ pub(crate) async fn privileges(connection: &Transaction, state: &SchemaState) ->
     }
     let wanted = ["SELECT", "INSERT", "UPDATE", "DELETE", USAGE];
     let tables: Vec<_> = tables_of_tarsy().collect();
-    let lacking = privilege::lacking(connection, &tables, &wanted).await;
-    Finding::of(NAME, lacking, |lacking| role(NAME, &lacking))
+    let found = async {
+        let lacking = privilege::lacking(connection, &tables, &wanted).await?;
+        let role: String = row(connection, "SELECT quote_ident(current_user) AS role").await?.try_get("", "role")?;
+        Ok::<_, DbErr>((lacking, role))
+    };
+    Finding::of(NAME, found.await, |(lacking, user)| role(NAME, &lacking, &user))
 }
 
-fn role(name: &'static str, lacking: &[MissingPrivilege]) -> Finding {
+/// The statements that grant what the role `user` lacks.
+fn grants(lacking: &[MissingPrivilege], user: &str) -> String {
+    let statements = lacking.iter().map(|MissingPrivilege { privilege, objects }| {
+        let kind = if privilege == USAGE { "SEQUENCE " } else { "" };
+        format!("GRANT {privilege} ON {kind}{objects} TO {user};")
+    });
+    statements.collect::<Vec<_>>().join(" ")
+}
+
+fn role(name: &'static str, lacking: &[MissingPrivilege], user: &str) -> Finding {
     if lacking.is_empty() {
         return Finding::ok(name, "the role can read and write all tables");
     }
     let texts: Vec<_> = lacking.iter().map(ToString::to_string).collect();
     let detail = format!("the role lacks {}", texts.join("; "));
     let finding = if lacking.iter().any(|lacking| lacking.privilege == "SELECT") {
-        Finding::failed(name, ExitCode::Privilege, detail)
+        let grants = format!("as the owner of the tables or a superuser run {}", grants(lacking, user));
+        Finding::failed(name, ExitCode::Privilege, vec![detail, grants])
     } else {
         Finding::new(name, Status::Warning, format!("{detail}; that is enough for `check`, but not for the backend"))
     };
@@ -353,13 +367,20 @@ mod tests {
     fn a_role_that_may_only_read_is_enough_to_check() {
         let lacking =
             |privilege: &str| MissingPrivilege { privilege: privilege.to_owned(), objects: "events".to_owned() };
-        assert_eq!(role("privileges", &[]).status, Status::Ok);
-        let reader = role("privileges", &[lacking("DELETE"), lacking("INSERT")]);
+        assert_eq!(role("privileges", &[], "tarsy").status, Status::Ok);
+        let reader = role("privileges", &[lacking("DELETE"), lacking("INSERT")], "tarsy");
         assert_eq!(reader.status, Status::Warning);
         let text =
             "the role lacks DELETE on events; INSERT on events; that is enough for `check`, but not for the backend";
         assert_eq!(reader.detail.0, [text]);
-        let blind = role("privileges", &[lacking("SELECT")]);
+        let blind = role("privileges", &[lacking("SELECT")], "tarsy");
+        assert_eq!(
+            blind.detail.0,
+            [
+                "the role lacks SELECT on events",
+                "as the owner of the tables or a superuser run GRANT SELECT ON events TO tarsy;"
+            ]
+        );
         assert_eq!((blind.status, blind.exit_code), (Status::Failed, ExitCode::Privilege));
     }
 }

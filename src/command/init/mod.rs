@@ -18,6 +18,7 @@ use crate::cli::wait::Wait;
 use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, PoolLimits};
 use crate::database::failure::{ErrorClass, ResultExt, Verb};
+use crate::database::quote::quoted;
 use crate::database::sqlite_file::is_missing;
 use crate::database::url::{DatabaseUrl, SqliteLocation};
 use crate::database::watchdog::Watch;
@@ -71,7 +72,7 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
         return Err(StateError::Unknown(revision.clone()).into());
     }
     if plan.start == Start::Empty && !plan.state.elsewhere.is_empty() {
-        tracing::warn!("{}", StateError::Elsewhere(plan.state.elsewhere.clone()));
+        tracing::warn!("{}", second_history(url, &plan.state.elsewhere, effect));
     }
     let (start, pending, revision, filling) = (&plan.start, &plan.pending, plan.revision(), filling.as_ref());
     let app_role = arguments.app_role.clone().map(|name| AppRole { name, grants });
@@ -79,6 +80,25 @@ pub(crate) async fn run(arguments: &Init, settings: &Settings, watch: &Watch<'_>
     let upgrade =
         Upgrade { url, start, pending, revision, effect, filling, created_database, app_role: app_role.as_ref() };
     Ok(upgrade.report(sql))
+}
+
+/// The warning that TARSy's tables exist in a schema that the role's search path lacks.
+fn second_history(url: &DatabaseUrl, elsewhere: &[String], effect: Effect) -> String {
+    let verb = match effect {
+        Effect::Done => "was",
+        Effect::DryRun => "would be",
+    };
+    let role = match url {
+        DatabaseUrl::Postgresql(address) => address.user.as_deref().map(quoted),
+        DatabaseUrl::Sqlite(_) => None,
+    };
+    format!(
+        "{}: a second, empty history {verb} created; to use the first one, set `search_path`: `ALTER ROLE {} SET search_path = \
+         {}, public`",
+        StateError::Elsewhere(elsewhere.to_vec()),
+        role.as_deref().unwrap_or("..."),
+        quoted(&elsewhere[0])
+    )
 }
 
 async fn open(arguments: &Init, url: &DatabaseUrl, access: Access, pool: PoolLimits) -> Result<Connection, Error> {

@@ -21,7 +21,7 @@ use serde::Serialize;
 use self::backoff::{Backoff, Next};
 use crate::cli::wait::{Wait, WaitFor};
 use crate::database::connection::Connection;
-use crate::database::connection::{self, Access, ConnectError, LOCK_TIMEOUT};
+use crate::database::connection::{self, Access, ConnectError, ConnectStep, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, ErrorClass, Verb};
 use crate::database::readiness;
 use crate::database::sqlite_holder;
@@ -190,7 +190,7 @@ pub(crate) async fn until_usable(
 /// The error of an attempt that the deadline cut off.
 fn cut_off(url: &DatabaseUrl) -> ConnectError {
     let cause = DatabaseCause::new(ErrorClass::TimedOut, "the deadline passed during the attempt");
-    ConnectError { target: url.to_string(), cause }
+    ConnectError::new(url, ConnectStep::Login, cause)
 }
 
 fn deadline_exceeded(arguments: &Wait, last: ConnectError) -> Error {
@@ -230,7 +230,8 @@ async fn attempt(
     missing: MissingDatabase,
 ) -> Result<WaitOutcome, ConnectError> {
     let (url, pool) = (&settings.database.value, settings.pool.limits().for_up_to(1));
-    let unusable = |cause: DatabaseCause| ConnectError { target: url.to_string(), cause };
+    let unusable = |cause| ConnectError::new(url, ConnectStep::Login, cause);
+    let unreadable = |cause| ConnectError::new(url, ConnectStep::FirstQueries, cause);
     if let Some(path) = url.sqlite_path().filter(|path| !path.exists()) {
         if missing == MissingDatabase::Fails {
             require_directory(&destination(path)).map_err(unusable)?;
@@ -250,7 +251,7 @@ async fn attempt(
     let looked = tokio::time::timeout(ANSWER_TIMEOUT, look(&connection, condition, settings.schema_target.value)).await;
     let unanswered = |_| DatabaseCause::new(ErrorClass::TimedOut, "the server let us in, and answers nothing");
     let looked = looked.map_err(unanswered).flatten();
-    looked.map_err(|cause| with_holder(url, cause)).map_err(unusable)?;
+    looked.map_err(|cause| with_holder(url, cause)).map_err(unreadable)?;
     connection.close().await.map_err(|error| unusable(error.into()))?;
     Ok(WaitOutcome::Usable)
 }

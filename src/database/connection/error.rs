@@ -1,27 +1,46 @@
 //! A connection that could not be opened.
 
 use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
 /// A connection that could not be opened, or a database that is not usable behind it.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", failed(.target, .cause.class))]
+#[error("{}", failed(.target, *.step, .cause))]
 pub struct ConnectError {
     /// The database as its URL displays it, without the password.
     pub target: String,
+    pub(crate) step: ConnectStep,
     #[source]
     pub cause: DatabaseCause,
 }
 
-fn failed(target: &str, class: ErrorClass) -> String {
+/// How far a connection had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConnectStep {
+    Login,
+    /// The first queries, which find TARSy's tables and their revision.
+    FirstQueries,
+}
+
+impl ConnectError {
+    pub(crate) fn new(target: &DatabaseUrl, step: ConnectStep, cause: DatabaseCause) -> Self {
+        Self { target: target.to_string(), step, cause }
+    }
+}
+
+fn failed(target: &str, step: ConnectStep, cause: &DatabaseCause) -> String {
     use ErrorClass::{
         CannotOpen, Corrupt, FilePermission, InputOutput, NoSuchFile, Pooler, ReadOnly, RowPolicy, Schema,
         SchemaPending, Standby,
     };
-    match class {
+    match cause.class {
         NoSuchFile | FilePermission | CannotOpen | Corrupt | InputOutput => format!("cannot open {target}"),
         Standby | ReadOnly | RowPolicy | Pooler | Schema | SchemaPending => format!("{target} is not usable"),
+        class if step == ConnectStep::FirstQueries && (!class.is_before_login() || cause.is_statement_timeout()) => {
+            format!("cannot read the ledger of {target}")
+        }
         _ => format!("cannot connect to {target}"),
     }
 }

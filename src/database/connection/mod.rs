@@ -37,7 +37,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, SqlxSqliteC
 use sqlx::{PgConnection, Row, SqlitePool};
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub(crate) use self::error::ConnectError;
+pub(crate) use self::error::{ConnectError, ConnectStep};
 pub use self::limits::PoolLimits;
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
 pub(crate) use self::postgresql::open_single;
@@ -393,7 +393,7 @@ async fn open_as(
     of_client: Option<Arc<str>>,
 ) -> Result<Connection, ConnectError> {
     let pool = if matches!(url, DatabaseUrl::Sqlite(_)) { PoolLimits::ONE } else { pool };
-    let refused = |cause| ConnectError { target: url.to_string(), cause };
+    let refused = |cause| ConnectError::new(url, ConnectStep::Login, cause);
     let address = match url {
         DatabaseUrl::Sqlite(location) => {
             let opened = open_sqlite(location, access, lock_timeout).await.map_err(refused)?;
@@ -410,7 +410,8 @@ async fn open_as(
         _bridge: Some(Arc::new(bridge)),
         ..Connection::new(opened, pool, lock_timeout)
     };
-    first_answer(address, &connection).await.map_err(refused)?;
+    let answered = first_answer(address, &connection).await;
+    answered.map_err(|cause| ConnectError::new(url, ConnectStep::FirstQueries, cause))?;
     Ok(connection)
 }
 

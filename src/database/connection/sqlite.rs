@@ -146,7 +146,9 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
         .and_then(|()| std::fs::OpenOptions::new().read(true).append(access != Access::Read).open(path));
     match opened.and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_dir() => {
-            Err(DatabaseCause::new(ErrorClass::CannotOpen, format!("{shown} is a directory, not a file")))
+            let remedy = format!("name a file in it, such as `sqlite:///{}`", path.join("history.db").display());
+            let message = format!("{shown} is a directory, not a file");
+            Err(DatabaseCause::new(ErrorClass::CannotOpen, message).with_remedy(remedy))
         }
         // SQLite finds it out with the first query of a table only.
         Ok(metadata) if (1..HEADER_LENGTH as u64).contains(&metadata.len()) => {
@@ -174,7 +176,7 @@ fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
                 }
                 _ => ErrorClass::CannotOpen,
             };
-            Err(DatabaseCause::new(class, format!("cannot open {shown}: {}", io_message(&error))))
+            Err(DatabaseCause::new(class, io_message(&error)))
         }
     }
 }

@@ -91,6 +91,14 @@ impl DatabaseCause {
         self.class == ErrorClass::DiskFull || self.message.ends_with(WRITE_FAILED)
     }
 
+    /// Whether a time limit of the server's settings ended the statement.
+    #[must_use]
+    pub(crate) fn is_statement_timeout(&self) -> bool {
+        const QUERY_CANCELED: &str = "57014";
+        let is_canceled = self.server().is_some_and(|server| server.sqlstate == QUERY_CANCELED);
+        is_canceled && self.message.ends_with("due to statement timeout")
+    }
+
     /// Whether a COMMIT that ended with this error may have taken place.
     ///
     /// Without room SQLite has not written the frame that completes a transaction. After a failed sync it may be there.
@@ -101,11 +109,11 @@ impl DatabaseCause {
         self.class.is_before_login() || (is_unclear && !is_answer)
     }
 
-    /// The class followed by the database's answer, or the class alone if both say the same.
+    /// The class followed by the database's answer, or the answer alone if it begins with the words of the class.
     #[must_use]
     pub fn described(&self) -> String {
         let class = self.class.to_string();
-        if self.message == class { class } else { format!("{class}: {}", self.message) }
+        if self.message.starts_with(&class) { self.message.clone() } else { format!("{class}: {}", self.message) }
     }
 }
 
@@ -198,6 +206,13 @@ impl From<DbErr> for DatabaseCause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_words_of_the_class_are_not_repeated() {
+        let described = |message| DatabaseCause::new(ErrorClass::Privilege, message).described();
+        assert_eq!(described("permission denied for table chats"), "permission denied for table chats");
+        assert_eq!(described("must be owner of table chats"), "permission denied: must be owner of table chats");
+    }
 
     #[test]
     fn a_commit_is_open_only_where_no_database_has_refused_it() {

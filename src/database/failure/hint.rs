@@ -5,6 +5,17 @@ use super::class::ErrorClass;
 use super::postgresql::refuses_options;
 use super::sqlite::TEMPORARY_FILES;
 use super::transport::OTHER_PROGRAM;
+use crate::database::quote::quoted;
+use crate::format::shell_word;
+
+/// How the message of a login without a password begins; the reason follows.
+pub(crate) const PASSWORD_WANTED: &str = "the server asks for a password, and ";
+
+/// How the reason begins if there is a password file.
+pub(crate) const PASSWORD_FILE: &str = "the password file ";
+
+/// How the reason ends if the mode of the password file is not 0600.
+pub(crate) const PASSWORD_FILE_OPEN_TO_OTHERS: &str = " is ignored because others have access (allow 0600)";
 
 /// What PgBouncer reports where it has no session on the server.
 const POOLER_WITHOUT_SESSION: [&str; 3] = ["query_wait_timeout", "server login has been failing", "(server down)"];
@@ -32,7 +43,33 @@ impl DatabaseCause {
     /// What the operator can do about it.
     #[must_use]
     pub(crate) fn hint(&self) -> Option<String> {
-        self.remedy().or_else(|| self.hint_of_class()).map(str::to_owned)
+        let own = self.remedy().map(str::to_owned);
+        own.or_else(|| self.hint_of_login()).or_else(|| self.hint_of_class().map(str::to_owned))
+    }
+
+    /// What the operator can do about a refused login whose reason is known.
+    fn hint_of_login(&self) -> Option<String> {
+        if self.class != ErrorClass::Authentication {
+            return None;
+        }
+        let role = |reason| self.message.strip_prefix("role \"")?.strip_suffix(reason).map(quoted);
+        if let Some(role) = role("\" is not permitted to log in") {
+            return Some(format!("let a superuser, or a role with CREATEROLE, run `ALTER ROLE {role} LOGIN`"));
+        }
+        if let Some(role) = role("\" does not exist") {
+            return Some(format!(
+                "correct the user in the URL, or let a superuser, or a role with CREATEROLE, run `CREATE ROLE {role} LOGIN`"
+            ));
+        }
+        let (_, reason) = self.message.split_once(PASSWORD_WANTED)?;
+        match reason.strip_prefix(PASSWORD_FILE).and_then(|file| file.strip_suffix(PASSWORD_FILE_OPEN_TO_OTHERS)) {
+            Some(file) => Some(format!("`chmod 0600 {}`", shell_word(file))),
+            None => Some(
+                "give the password in the URL (`DATABASE_URL_FILE` names a file with the URL), in `PGPASSWORD`, or in \
+                 `~/.pgpass` with the mode 0600"
+                    .to_owned(),
+            ),
+        }
     }
 
     fn hint_of_class(&self) -> Option<&'static str> {
@@ -47,6 +84,10 @@ impl DatabaseCause {
             }
             ErrorClass::Refused => {
                 "check that the server is running and that host and port are right, or run `tarsy-db wait` first"
+            }
+            ErrorClass::TimedOut if self.is_statement_timeout() => {
+                "raise or reset the `statement_timeout` of the role or of the database: `ALTER ROLE ... RESET \
+                 statement_timeout`, `ALTER DATABASE ... RESET statement_timeout`"
             }
             ErrorClass::NameResolution => "check the host name",
             ErrorClass::ConnectionLost if self.is_of_pooler() => {
@@ -182,8 +223,8 @@ impl DatabaseCause {
             ErrorClass::Corrupt if self.message.contains("not a database") => {
                 "check the path; if it is the right one, restore a backup of the file"
             }
-            ErrorClass::CannotOpen if self.message.contains("is a directory") => {
-                "name a file in it, such as `sqlite:///directory/history.db`"
+            ErrorClass::CannotOpen if self.message == "unable to open database file" => {
+                "check the path: this system user can open or create no file there"
             }
             ErrorClass::Conflict => "run the same command again",
             ErrorClass::Corrupt if self.server().is_some() => {

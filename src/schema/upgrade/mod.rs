@@ -16,7 +16,8 @@ mod table_locks;
 
 use std::time::{Duration, Instant};
 
-use migration::{Revision, ledger};
+use migration::Revision;
+use migration::ledger::{self, Ledger};
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use self::assess::{Start, UpgradePlan, assess};
@@ -24,7 +25,7 @@ use self::filling::Filling;
 use super::error::SchemaError;
 use super::lock::{self, Locked};
 use super::state::SchemaState;
-use super::{app_role, diff, read, row_policy};
+use super::{app_role, diff, privilege, read, row_policy};
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, ResultExt, Verb};
 use crate::database::transaction::{SearchPath, Transaction};
@@ -186,9 +187,16 @@ async fn apply(transaction: &Transaction, plan: &UpgradePlan) -> Result<(), Sche
         let found = read::schema(transaction).await.context((Verb::Read, "the schema"))?;
         plan.drift_at_start(backend, &found).map_or(Ok(()), Err)?;
     }
+    let action = match plan.start {
+        Start::Empty => (Verb::Create, "the schema"),
+        _ => (Verb::Write, "the ledger"),
+    };
+    if *plan.ledger() == Ledger::Missing {
+        privilege::require_create(transaction).await.context(action)?;
+    }
     transaction.search(SearchPath::Tarsy).await.context((Verb::Set, "the search path"))?;
     // The ledger comes first, as in TARSy's backend: two upgrades that begin at different ends would deadlock.
-    ledger::write(transaction, plan.ledger(), plan.revision()).await.context((Verb::Write, "the ledger"))?;
+    ledger::write(transaction, plan.ledger(), plan.revision()).await.context(action)?;
     for revision in &plan.pending {
         // The report lists all of them; what takes long is said while it does.
         if plan.has_tables() && revision.filled_table().is_some() {

@@ -35,7 +35,7 @@ fn init_that_may_not_write_changes_nothing_and_says_why() {
     each(["wal", "delete"], |mode| {
         let database = history(mode, 0o777, 0o444);
         let refused = as_other_user(&database, &["init", "--to", "head"]).expect(77);
-        refused.tells(&["cannot open ", "history.db: permission denied"]);
+        refused.tells(&["cannot open ", "history.db", "because: permission denied"]);
         assert_eq!(names(database.directory()), ["history.db"]);
     });
 }
@@ -45,7 +45,7 @@ fn a_closed_directory_is_named_with_its_reason() {
     // Without permission to search it nothing is known of the file.
     let database = history("wal", 0o744, 0o666);
     for arguments in [&["init"][..], &["init", "--dry-run"], &["check"]] {
-        as_other_user(&database, arguments).expect(77).tells(&["history.db: permission denied"]);
+        as_other_user(&database, arguments).expect(77).tells(&["history.db", "permission denied"]);
     }
     let empty = Database::sqlite();
     set_mode(empty.directory(), 0o755);

@@ -202,7 +202,7 @@ fn a_password_comes_from_the_password_file_if_others_cannot_read_it() {
     connect("", "PGPASSWORD", "wrong").expect(77).tells(&["password authentication failed"]);
     allow(0o644);
     let ignored = connect("", "PGPASSFILE", &path).expect(77);
-    ignored.tells(&["ignored because others have access"]);
+    ignored.tells(&["ignored because others have access", "hint: `chmod 0600 /"]);
     assert!(!ignored.stderr.contains(PASSWORD), "{}", ignored.stderr);
 }
 

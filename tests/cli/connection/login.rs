@@ -130,6 +130,20 @@ fn every_kind_of_password_is_sent_as_the_server_asks_for_it() {
     }
     let missing = run_at(&url("hashed"), &ONCE).expect(77).stderr;
     assert!(missing.contains("the server asks for a password, and none is given"), "{missing}");
+    assert!(missing.contains("hint: give the password in the URL"), "{missing}");
+}
+
+#[apply(test)]
+fn a_refused_login_has_the_hint_of_its_cause() {
+    let server = Server::create(&[]);
+    server.allow("host all closed,missing 127.0.0.1/32 trust");
+    server.run();
+    let mut connection = server.connection();
+    connection.execute("CREATE ROLE closed NOLOGIN");
+    connection.close();
+    let refused = |user: &str| run_at(&format!("postgresql://{user}@127.0.0.1:{}/postgres", server.port), &ONCE);
+    refused("closed").expect(77).tells(&["run `ALTER ROLE \"closed\" LOGIN`"]);
+    refused("missing").expect(77).tells(&["run `CREATE ROLE \"missing\" LOGIN`"]);
 }
 
 #[apply(test)]

@@ -4,9 +4,22 @@ use crate::support::baseline;
 use crate::support::cases::each;
 use crate::support::history::{NOW_US, contents, insert_session};
 use crate::support::revision::{IDS, init, init_to, ledger, stands_at};
-use crate::support::{Database, Outcome, Schema, apply, tarsy_db, test};
+use crate::support::{Database, Outcome, Role, Schema, apply, tarsy_db, test};
 
 const ALLOWED: &str = "`head`, `baseline`, a revision's number from 1 to 23, its id or an unambiguous beginning of it";
+
+#[apply(test)]
+fn a_role_that_may_not_create_tables_is_told_which_grant_it_needs() {
+    let database = Database::postgresql();
+    database.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+    let role = Role::new(&database);
+    let run = || Outcome::of(tarsy_db(&database).env("DATABASE_URL", role.url()).arg("init"));
+    let grant = format!("GRANT CREATE, USAGE ON SCHEMA public TO {}", role.name);
+    let refused = run().expect(77);
+    refused.tells(&["cannot create the schema", "permission denied for schema public", &format!("`{grant}`")]);
+    database.execute(&grant);
+    run().expect(0);
+}
 
 type Files = (Vec<std::ffi::OsString>, Option<Vec<u8>>);
 

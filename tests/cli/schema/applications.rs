@@ -110,7 +110,7 @@ fn tables_outside_the_search_path_are_named() {
     database.execute(&format!("ALTER DATABASE {} SET search_path = tenant", database.name()));
     Outcome::of(tarsy_db(&database).arg("init")).expect(0);
     database.execute(&format!("ALTER DATABASE {} RESET search_path", database.name()));
-    let words = "TARSy's tables are in the schema `tenant`, which the role's unqualified names do not reach";
+    let words = "TARSy's tables are in the schema `tenant`, which is not in this role's search path";
     is_found(&check(&database, &[]).expect(3), "revision", "failed", words);
     let prune = Outcome::of(tarsy_db(&database).args(["prune", "--older-than", "90d", "--yes"])).expect(3);
     prune.tells(&[words, "ALTER ROLE ... SET search_path = \"tenant\""]);
@@ -119,6 +119,7 @@ fn tables_outside_the_search_path_are_named() {
     // Several histories may share a database, each in a schema of its own.
     let init = Outcome::of(tarsy_db(&database).arg("init")).expect(0);
     assert!(init.stderr.contains(words), "{}", init.stderr);
+    init.tells(&["a second, empty history was created", "SET search_path = \"tenant\", public`"]);
     check(&database, &[]).expect(0);
 }
 
@@ -130,7 +131,7 @@ fn tables_in_a_schema_that_the_role_may_not_use_are_named() {
     Outcome::of(tarsy_db(&database).arg("init")).expect(0);
     database.execute(&format!("ALTER DATABASE {} RESET search_path", database.name()));
     let role = Role::new(&database);
-    let words = "TARSy's tables are in the schema `tenant`, which the role's unqualified names do not reach";
+    let words = "TARSy's tables are in the schema `tenant`, which is not in this role's search path";
     for arguments in [&["check"][..], &["prune", "--older-than", "90d", "--yes"]] {
         let refused = Outcome::of(tarsy_db(&database).env("DATABASE_URL", role.url()).args(arguments)).expect(3);
         assert!((refused.stdout.clone() + &refused.stderr).contains(words), "{arguments:?}: {refused:?}");

@@ -8,7 +8,7 @@ use super::messages::{Message, Messages};
 use super::password_file::Password;
 use super::saslprep::scram_key;
 use crate::database::connection::startup::{self, SessionSetting};
-use crate::database::failure::ErrorClass;
+use crate::database::failure::{ErrorClass, PASSWORD_WANTED};
 use crate::database::url::{ChannelBinding, LoginKind, RequiredLogin};
 
 /// The types of the server's messages.
@@ -210,7 +210,7 @@ fn password<'c>(credentials: &'c Credentials<'_>) -> Result<&'c [u8], Failure> {
         Password::Ignored(why) => why,
         Password::Known(_) | Password::InFile(..) | Password::None => "none is given",
     };
-    let message = format!("the server asks for a password, and {why}");
+    let message = format!("{PASSWORD_WANTED}{why}");
     Err(Failure::new(Reach::Everything, ErrorClass::Authentication, message))
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::database::failure::{PASSWORD_FILE, PASSWORD_FILE_OPEN_TO_OTHERS};
 use crate::database::url::{HostPlace, PostgresqlAddress};
 
 /// The directories of sockets that the file calls `localhost`.
@@ -31,13 +32,10 @@ pub(super) fn password(address: &PostgresqlAddress, host: HostPlace<'_>) -> Pass
 fn in_file(path: &Path, address: &PostgresqlAddress, host: HostPlace<'_>) -> Password {
     let Ok(metadata) = std::fs::metadata(path) else { return Password::None };
     if !metadata.is_file() {
-        return Password::Ignored(format!("the password file {} is not a regular file", path.display()));
+        return Password::Ignored(format!("{PASSWORD_FILE}{} is not a regular file", path.display()));
     }
     if metadata.mode() & 0o077 != 0 {
-        let path = path.display();
-        return Password::Ignored(format!(
-            "the password file {path} is ignored because others have access (allow 0600)"
-        ));
+        return Password::Ignored(format!("{PASSWORD_FILE}{}{PASSWORD_FILE_OPEN_TO_OTHERS}", path.display()));
     }
     let Ok(text) = std::fs::read(path) else { return Password::None };
     let name = if host.name.is_empty() { host.host } else { host.name };
