@@ -125,7 +125,7 @@ never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
 json\t'One JSON object per line'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fix -d 'Create missing indexes and advance sequences that are behind their data, then run the checks'
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l deep -d 'Also read every row: SQLite\'s `integrity_check`, and rows without a parent on PostgreSQL'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l deep -d 'Also check every row: SQLite\'s `integrity_check`; on PostgreSQL rows without a parent, from their keys and numbers alone'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fail-if-overdue -d 'Fail with exit code 6, instead of a warning, if sessions are more than a day past the retention'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s q -l quiet -d 'Print only errors to standard error'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s v -l verbose -d 'Log what is done: attempts, batches, statements that change something, and all of a server\'s answers. Twice: every statement'
