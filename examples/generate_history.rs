@@ -101,7 +101,9 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     if arguments.output.exists() {
-        return Err(format!("`{}` already exists", arguments.output.display()).into());
+        let output = arguments.output.display();
+        writeln!(io::stderr(), "error: {output} already exists; name another file with --output")?;
+        std::process::exit(1);
     }
     let start = Instant::now();
     let pool = connect(&arguments.output).await?;

@@ -339,7 +339,7 @@ impl Diagnostic for Error {
             Error::KeptFile { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 Some("name a file that does not exist with `--kept-file`".into())
             }
-            Error::KeptFile { source, .. } => write_error::hint(source),
+            Error::KeptFile { source, .. } => write_error::hint(source, "--kept-file"),
             Error::NoRoles { .. } => {
                 Some("leave the flag out: SQLite has no roles, and the mode of the file decides".into())
             }

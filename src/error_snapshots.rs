@@ -209,7 +209,7 @@ fn every_error_of_the_settings() {
             suggestion: "history.retention_days",
         }],
         Libpq => [libpq(LibpqError::NoRootCertificate("verify-ca"))],
-        Url => [SettingsError::Url { source_name: text("DATABASE_URL"), source: UrlError::NoScheme }],
+        Url => [SettingsError::Url { source_name: text("DATABASE_URL"), source: UrlError::NoScheme { meant: Backend::Sqlite } }],
     });
     assert_seen("error-settings", &samples);
 }
@@ -241,7 +241,12 @@ fn url(source: UrlError) -> SettingsError {
 fn every_error_of_the_url() {
     let unknown = UrlError::UnknownParameter { name: text("mode"), allowed: vec!["sslmode", "host"] };
     let samples = samples!(UrlError {
-        NoScheme => [url(UrlError::NoScheme)],
+        NoScheme => [
+            url(UrlError::NoScheme { meant: Backend::Sqlite }),
+            url(UrlError::NoScheme { meant: Backend::Postgresql }),
+            SettingsError::Url { source_name: text("--to"), source: UrlError::NoScheme { meant: Backend::Sqlite } },
+        ],
+        SeveralLines => [url(UrlError::SeveralLines)],
         Surrounded => [url(UrlError::Surrounded("quotes around it"))],
         UnsupportedScheme => [url(UrlError::UnsupportedScheme(text("mysql")))],
         UnescapedPassword => [url(UrlError::UnescapedPassword)],
@@ -329,7 +334,7 @@ fn every_error_of_the_state_of_a_schema() {
 #[test]
 fn every_error_of_the_retention() {
     let samples = samples!(RetentionError {
-        Zero => [RetentionError::Zero],
+        Zero => [RetentionError::Zero(text("`HISTORY_RETENTION_DAYS`"))],
         NotPositive => [RetentionError::NotPositive(text("0d"))],
         CutoffNotPast => [RetentionError::CutoffNotPast(text("2026-02-02T00:00:00Z"))],
         TooShort => [RetentionError::TooShort(text("3m"))],
@@ -348,7 +353,10 @@ fn every_error_of_the_archive() {
         |kind| ArchiveError::File { action: (Verb::Compress, "the archive").into(), path: path(), source: io(kind) };
     let samples = samples!(ArchiveError {
         Connect => [ArchiveError::from(connect(cause(ErrorClass::CannotOpen)))],
-        Create => [ArchiveError::Create { path: path(), source: io(ErrorKind::PermissionDenied) }],
+        Create => [
+            ArchiveError::Create { path: path(), source: io(ErrorKind::PermissionDenied) },
+            ArchiveError::Create { path: path(), source: io(ErrorKind::NotFound) },
+        ],
         File => [compress(ErrorKind::ResourceBusy), compress(ErrorKind::StorageFull)],
         InUse => [ArchiveError::InUse { path: path() }],
         Ambiguous => [ArchiveError::Ambiguous { path: path(), compressed: text("/var/lib/tarsy/archive.db.zst") }],
@@ -521,6 +529,11 @@ fn every_error_of_the_endpoints() {
             error(EndpointError::NoTarget { url: text("/data/history.db"), source_name: text("DATABASE_URL") }),
         ],
         SourceSchema => [error(PlanError(text("there is no table alert_sessions")).into())],
+        SourceLacks => [error(EndpointError::SourceLacks {
+            missing: text("`alert_sessions.final_analysis`, a column"),
+            revision: revision(2),
+            file: text("/data/history.db"),
+        })],
         SourceRevision => [error(EndpointError::SourceRevision { revision: text("ffffffffffff") })],
         TargetBeyond => [error(beyond(None)), error(beyond(Some(1))), error(beyond(Some(2_000)))],
         TargetBehind => [error(behind(None)), error(behind(Some(2)))],

@@ -1,6 +1,7 @@
 //! Counts, sizes, percentages, durations and times as text: the only place where figures are formatted. Also errors of
 //! the operating system.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -86,9 +87,15 @@ fn rfc3339(microseconds: i64, precision: SecondsFormat) -> Option<String> {
 #[must_use]
 pub(crate) fn io_message(error: &std::io::Error) -> String {
     let text = error.to_string();
-    match text.rsplit_once(" (os error") {
-        Some((text, _)) => text.to_lowercase(),
-        None => text,
+    match (text.rsplit_once(" (os error"), error.get_ref()) {
+        (Some((text, _)), _) => text.to_lowercase(),
+        (None, Some(_)) => text,
+        // The words of the standard library are about entities.
+        (None, None) => match error.kind() {
+            ErrorKind::AlreadyExists => "the file exists".to_owned(),
+            ErrorKind::NotFound => "no such file or directory".to_owned(),
+            _ => text,
+        },
     }
 }
 
@@ -129,6 +136,8 @@ mod tests {
     fn an_error_of_the_operating_system_has_no_number() {
         assert_eq!(io_message(&std::io::Error::from_raw_os_error(2)), "no such file or directory");
         assert_eq!(io_message(&std::io::Error::other("not a regular file")), "not a regular file");
+        assert_eq!(io_message(&ErrorKind::AlreadyExists.into()), "the file exists");
+        assert_eq!(io_message(&ErrorKind::NotFound.into()), "no such file or directory");
     }
 
     #[test]

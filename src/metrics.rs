@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     pub sessions_remaining: Option<u64>,
     /// The start of the oldest remaining session, in microseconds since the epoch.
     pub oldest_session_us: Option<i64>,
+    /// Whether a retention of sessions is set, or has a default; `None` if the run ended before that was known.
+    pub has_retention: Option<bool>,
     pub duration: Duration,
     pub exit_code: ExitCode,
     pub finished_at: DateTime<Utc>,
@@ -50,8 +52,7 @@ impl Diagnostic for MetricsError {
     }
 
     fn hint(&self) -> Option<String> {
-        let elsewhere = || "create the directory, or name another file with `--metrics-file`".to_owned();
-        write_error::hint(&self.source).or_else(|| (self.source.kind() == ErrorKind::NotFound).then(elsewhere))
+        write_error::hint(&self.source, "--metrics-file")
     }
 }
 
@@ -65,6 +66,7 @@ impl Metrics {
             rows_deleted: Removed::new(),
             sessions_remaining: None,
             oldest_session_us: None,
+            has_retention: None,
             duration: Duration::ZERO,
             exit_code: ExitCode::Done,
             finished_at: DateTime::UNIX_EPOCH,
@@ -101,6 +103,8 @@ impl Metrics {
         page.gauge("sessions_remaining", help, self.sessions_remaining);
         let oldest = self.oldest_session_us.map(seconds);
         page.gauge("oldest_session_timestamp_seconds", "Start of the oldest remaining session.", oldest);
+        let help = "Whether a retention of sessions is set: 1, or 0.";
+        page.gauge("retention_set", help, self.has_retention.map(u8::from));
         page.gauge("duration_seconds", "Duration of the last run.", Some(self.duration.as_secs_f64()));
         page.gauge("exit_code", "Exit code of the last run.", Some(self.exit_code));
         page.gauge("last_run_timestamp_seconds", "When the last run ended.", Some(self.finished()));
@@ -203,6 +207,7 @@ mod tests {
             rows_deleted: Removed::from([("alert_sessions", 12), ("llm_interactions", 340)]),
             sessions_remaining: Some(1),
             oldest_session_us: Some(1_769_904_000_000_001),
+            has_retention: Some(true),
             duration: Duration::from_millis(1500),
             exit_code: ExitCode::Done,
             finished_at: DateTime::from_timestamp(1_770_000_000, 0).expect("a valid time"),
@@ -229,6 +234,9 @@ tarsy_db_prune_sessions_remaining{database="tarsy@db:5432/tarsy"} 1
 # HELP tarsy_db_prune_oldest_session_timestamp_seconds Start of the oldest remaining session.
 # TYPE tarsy_db_prune_oldest_session_timestamp_seconds gauge
 tarsy_db_prune_oldest_session_timestamp_seconds{database="tarsy@db:5432/tarsy"} 1769904000.000001
+# HELP tarsy_db_prune_retention_set Whether a retention of sessions is set: 1, or 0.
+# TYPE tarsy_db_prune_retention_set gauge
+tarsy_db_prune_retention_set{database="tarsy@db:5432/tarsy"} 1
 # HELP tarsy_db_prune_duration_seconds Duration of the last run.
 # TYPE tarsy_db_prune_duration_seconds gauge
 tarsy_db_prune_duration_seconds{database="tarsy@db:5432/tarsy"} 1.5
@@ -252,11 +260,12 @@ tarsy_db_prune_last_success_timestamp_seconds{database="tarsy@db:5432/tarsy"} 17
             rows_deleted: Removed::new(),
             sessions_remaining: None,
             oldest_session_us: None,
+            has_retention: None,
             exit_code: ExitCode::Unavailable,
             ..metrics()
         };
         let text = unknown.render(None);
-        for name in ["sessions_remaining", "oldest_session_timestamp_seconds", LAST_SUCCESS] {
+        for name in ["sessions_remaining", "oldest_session_timestamp_seconds", "retention_set", LAST_SUCCESS] {
             assert!(!text.contains(name), "{text}");
         }
         assert!(text.contains("tarsy_db_prune_exit_code{database=\"C:\\\\a \\\"b\\\"\\nc\"} 69\n"), "{text}");

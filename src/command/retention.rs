@@ -17,7 +17,7 @@ use crate::history::retention::policy::{
 use crate::history::retention::selection::Precision;
 use crate::schema::model::Schema;
 use crate::schema::state::SchemaState;
-use crate::settings::{SettingSource, Settings};
+use crate::settings::{RETENTION_DAYS, SettingSource, Settings, setting_from};
 
 /// How long sessions are kept, and the source of that setting.
 #[derive(Debug, Clone, Serialize)]
@@ -78,6 +78,7 @@ impl Retention {
     /// Selects the older sessions; if it is not set, by the longest default of a backend.
     pub(crate) fn policy(&self, active: ActiveSessions, now: DateTime<Utc>) -> Result<RetentionPolicy, RetentionError> {
         RetentionPolicy::new(self.limit, active, now)
+            .map_err(|error| error.of_setting(&retention_days_from(&self.source)))
     }
 
     /// If it is not set, counts the sessions that each of TARSy's defaults would remove.
@@ -112,15 +113,29 @@ impl Retention {
 
     /// If it is not set, what that means, with the counts of [`Retention::count`].
     pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines_with("`tarsy-db prune` removes no session (exit code 78)")
+    }
+
+    /// The same of a run that succeeds, because it removes other rows.
+    pub(crate) fn lines_without_sessions(&self) -> Vec<String> {
+        self.lines_with("no session is removed")
+    }
+
+    fn lines_with(&self, effect: &str) -> Vec<String> {
         if self.is_chosen() {
             return Vec::new();
         }
         let counts = self.defaults.iter().map(|OwnDefault { days, sessions }| {
             format!("a retention of {days} days would remove {}", counted(*sessions, "session"))
         });
-        let refused = "`tarsy-db prune` removes no session (exit code 78) until HISTORY_RETENTION_DAYS is set; use the backend's number";
-        std::iter::once(format!("retention: {}", self.described())).chain(counts).chain([refused.into()]).collect()
+        let effect = format!("{effect} until HISTORY_RETENTION_DAYS is set; use the backend's number");
+        std::iter::once(format!("retention: {}", self.described())).chain(counts).chain([effect]).collect()
     }
+}
+
+/// `` `HISTORY_RETENTION_DAYS` from /etc/tarsy-db.toml ``.
+pub(crate) fn retention_days_from(source: &str) -> String {
+    setting_from(RETENTION_DAYS.environment, source)
 }
 
 fn of_days(days: u32) -> Duration {

@@ -8,7 +8,9 @@ use super::error::SettingsError;
 use super::key::{HOST, Key, NAME, PASSWORD, PORT, URL, USER};
 use super::layers::{FoundSecret, Layer, Layers};
 use super::setting::{Setting, SettingSource, is_given};
-use crate::database::url::{self, Backend, DatabaseUrl, PostgresqlAddress, Secret, SecretFile, SqliteLocation};
+use crate::database::url::{
+    self, Backend, DatabaseUrl, PostgresqlAddress, Secret, SecretFile, SqliteLocation, UrlError,
+};
 
 /// The parts of a PostgreSQL address, each with its source.
 #[derive(Debug, Clone)]
@@ -91,6 +93,9 @@ pub(crate) fn direct(layers: &Layers<'_>, database: &Setting<DatabaseUrl>) -> Re
 /// A URL, perhaps from a file of its own, where blanks around it do not matter.
 fn url_of(url: Setting<String>, file: Option<PathBuf>) -> Result<Setting<DatabaseUrl>, SettingsError> {
     let value = if file.is_some() { url.value.trim().to_owned() } else { url.value };
+    if file.is_some() && value.contains(['\n', '\r']) {
+        return Err(SettingsError::Url { source_name: url.source.to_string(), source: UrlError::SeveralLines });
+    }
     let file = file.map(|path| SecretFile::Url { path, place: Secret::new(url::without_login(&value)) });
     Ok(renewed_from(file, parsed_url(Setting { value, source: url.source })?))
 }

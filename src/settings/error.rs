@@ -1,8 +1,9 @@
 //! The errors of the settings.
 
 use std::fmt;
+use std::io::ErrorKind;
 
-use crate::database::url::{UrlError, is_url};
+use crate::database::url::{POSTGRESQL_URL, UrlError, is_url};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
 
@@ -34,7 +35,7 @@ fn is_kubernetes_port(value: &str) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The value of a setting is not valid.
-    #[error("{} is {value}; expected {expected}", setting(name, source_name))]
+    #[error("{} is {value}; expected {expected}", setting_from(name, source_name))]
     Value {
         name: &'static str,
         /// The source of the value.
@@ -43,7 +44,7 @@ pub enum SettingsError {
         expected: &'static str,
     },
     /// The value names no revision.
-    #[error("{} is {value}; {problem}", setting(name, source_name))]
+    #[error("{} is {value}; {problem}", setting_from(name, source_name))]
     Revision {
         name: &'static str,
         /// The source of the value.
@@ -118,12 +119,18 @@ pub enum SettingsError {
 }
 
 /// A setting and, unless the source is the variable itself, its source.
-fn setting(name: &str, source_name: &str) -> String {
+pub(crate) fn setting_from(name: &str, source_name: &str) -> String {
     match source_name.strip_prefix(name) {
         Some(file) => format!("`{name}`{file}"),
         None if source_name.eq_ignore_ascii_case(name) => format!("`{source_name}`"),
         None => format!("`{name}` from {source_name}"),
     }
+}
+
+/// Whether this source names a database of PostgreSQL and no other.
+fn is_of_server(source_name: &str) -> bool {
+    let is_direct = source_name.to_ascii_uppercase().starts_with("DIRECT_DATABASE_URL");
+    is_direct || matches!(source_name, "--to" | "--direct-url")
 }
 
 impl Diagnostic for SettingsError {
@@ -143,7 +150,16 @@ impl Diagnostic for SettingsError {
                 Some("set `DATABASE_URL` to a whole URL".into())
             }
             SettingsError::UnknownKey { suggestion, .. } => Some(format!("did you mean `{suggestion}`?")),
+            SettingsError::Url { source_name, source: UrlError::NoScheme { .. } } if is_of_server(source_name) => {
+                Some(POSTGRESQL_URL.to_owned())
+            }
             SettingsError::Url { source, .. } => source.hint(),
+            SettingsError::Read { source, .. } if source.kind() == ErrorKind::NotFound => {
+                Some("check the path, or create the file".to_owned())
+            }
+            SettingsError::Read { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                Some("give this system user read permission for the file".to_owned())
+            }
             SettingsError::Libpq(error) => error.hint(),
             SettingsError::Empty { name, .. } => Some(format!("write the value into the file, or unset `{name}`")),
             _ => None,

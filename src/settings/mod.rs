@@ -37,7 +37,7 @@ use migration::Revision;
 use serde_json::Value;
 
 pub use crate::settings::environment::Environment;
-pub(crate) use crate::settings::error::SettingsError;
+pub(crate) use crate::settings::error::{SettingsError, setting_from};
 pub use crate::settings::flags::Flags;
 pub use crate::settings::key::KEYS;
 pub(crate) use crate::settings::key::RETENTION_DAYS;
@@ -172,8 +172,8 @@ impl Settings {
             config: flags.config.clone(),
             warnings,
             history_enabled: layers.flag(HISTORY_ENABLED, true)?,
-            retention_days: layers.number(RETENTION_DAYS, DAYS_BY_DESIGN)?,
-            event_retention_hours: layers.number(EVENT_RETENTION_HOURS, 24)?,
+            retention_days: layers.parsed(RETENTION_DAYS, DAYS_BY_DESIGN, "a whole number from 1 to 700000")?,
+            event_retention_hours: layers.parsed(EVENT_RETENTION_HOURS, 24, "a whole number from 1 to 17000000")?,
             schema_target: layers.revision(SCHEMA_TARGET, Revision::BASELINE)?,
             pool: PoolSettings {
                 size: layers.number(POOL_SIZE, 5)?,

@@ -8,10 +8,10 @@ use super::source::unmapped;
 use super::target::operation::Operation;
 use crate::database::connection::Connection;
 use crate::database::failure::{DatabaseError, ResultExt, Verb};
-use crate::database::url::Backend;
+use crate::database::url::{Backend, DatabaseUrl};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
-use crate::format::counted;
+use crate::format::{counted, shell_word};
 use crate::schema::drift::Drift;
 use crate::schema::early::{self, EarlyColumn};
 use crate::schema::error::SchemaError;
@@ -54,6 +54,15 @@ pub(crate) enum EndpointError {
     /// The source is not a TARSy history.
     #[error(transparent)]
     SourceSchema(#[from] PlanError),
+    /// The source has no table or column that its revision has.
+    #[error("the source lacks {missing} of its revision {revision}")]
+    SourceLacks {
+        /// `` `chats`, a table ``.
+        missing: String,
+        revision: Revision,
+        /// The path of its file.
+        file: String,
+    },
     /// This version does not know the source's revision.
     #[error("the source is at revision `{revision}`, which this version does not know")]
     SourceRevision {
@@ -97,6 +106,7 @@ impl Diagnostic for EndpointError {
             Self::Schema(error) => error.exit_code(),
             Self::Backend { .. } | Self::Memory | Self::NoTarget { .. } => ExitCode::Configuration,
             Self::SourceSchema(error) => error.exit_code(),
+            Self::SourceLacks { .. } => ExitCode::Drift,
             Self::SourceRevision { .. } | Self::TargetBeyond { .. } | Self::TargetBehind { .. } => ExitCode::Refused,
         }
     }
@@ -111,6 +121,9 @@ impl Diagnostic for EndpointError {
             Self::Memory => "name a file with `--from`".into(),
             Self::NoTarget { .. } => "name it with `--to postgresql://USER@HOST/DATABASE` or with DATABASE_URL".into(),
             Self::SourceSchema(error) => return error.hint(),
+            Self::SourceLacks { file, .. } => {
+                format!("run `tarsy-db check --database-url {}`", shell_word(&format!("sqlite:///{file}")))
+            }
             Self::SourceRevision { .. } => "use the tarsy-db version that belongs to the source's TARSy release".into(),
             Self::TargetBeyond { dropped, .. } => format!(
                 "use a new, empty database as the target, or upgrade a copy of the source to the target's revision with \
@@ -142,11 +155,11 @@ pub(crate) struct SourceState {
     pub alert_ids: Option<u64>,
 }
 
-/// Reads the source's revision and schema.
+/// Reads the source's revision and schema. `url` is that of its file, for messages.
 ///
 /// # Errors
 /// [`EndpointError`] if it is not a TARSy history that this version can read.
-pub(crate) async fn inspect_source(source: &Connection) -> Result<SourceState, EndpointError> {
+pub(crate) async fn inspect_source(source: &Connection, url: &DatabaseUrl) -> Result<SourceState, EndpointError> {
     let ledger_state = source
         .reading(async |reading| SchemaState::read(reading).await)
         .await
@@ -176,7 +189,7 @@ pub(crate) async fn inspect_source(source: &Connection) -> Result<SourceState, E
         .await
         .context((Verb::Determine, "the expected schema"))?;
     if let Some(missing) = first_missing(&expected, &found) {
-        return Err(PlanError(format!("it is at revision {revision}, but has no {missing}")).into());
+        return Err(EndpointError::SourceLacks { missing, revision, file: url.to_string() });
     }
     let variant = variant::closest(DbBackend::Sqlite, revision, &expected, &found).variant;
     // Of damaged pages they cannot be counted: SQLite's check of the whole file comes later and lists its findings.
@@ -198,11 +211,11 @@ pub(crate) async fn require_tarsys(target: &Connection) -> Result<(), EndpointEr
 /// The first expected table or column that is missing.
 fn first_missing(expected: &Schema, found: &Schema) -> Option<String> {
     expected.tables.iter().find_map(|(table, expected)| match found.tables.get(table) {
-        None => Some(format!("table `{table}`")),
+        None => Some(format!("`{table}`, a table")),
         Some(found) => {
             let mut columns = expected.columns.keys();
             let missing = columns.find(|column| !found.columns.contains_key(*column));
-            missing.map(|column| format!("column `{table}.{column}`"))
+            missing.map(|column| format!("`{table}.{column}`, a column"))
         }
     })
 }
@@ -353,9 +366,9 @@ mod tests {
         let missing = |found: &[(&str, &[&str])]| first_missing(&expected, &schema(found));
         let sessions: (&str, &[&str]) = ("alert_sessions", &["session_id", "status", "own"]);
         assert_eq!(missing(&[sessions, ("chats", &["chat_id"])]), None);
-        assert_eq!(missing(&[sessions]).as_deref(), Some("table `chats`"));
+        assert_eq!(missing(&[sessions]).as_deref(), Some("`chats`, a table"));
         let found: &[(&str, &[&str])] = &[("alert_sessions", &["session_id"])];
-        assert_eq!(missing(found).as_deref(), Some("column `alert_sessions.status`"));
+        assert_eq!(missing(found).as_deref(), Some("`alert_sessions.status`, a column"));
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Diagnostic for ReportError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Write { source, .. } => write_error::hint(source),
+            Self::Write { source, .. } => write_error::hint(source, "--report"),
             Self::Pending { .. } => Some(
                 "compare both databases with `--verify-only` and another `--report`: if the target holds the rows, the \
                  commit took place and this is its report, which may hold the only copy of changed values; otherwise move \

@@ -146,11 +146,12 @@ fn would_remove(sessions: &SessionSummary) -> String {
     match &sessions.would_remove {
         None => "-".to_owned(),
         Some(plan) => format!(
-            "{}, {mark}{}, {mark}{}; keeps {} because they are open or in use",
+            "{}, {mark}{}, {mark}{}; keeps {} because {} open or in use",
             counted(plan.sessions, "session"),
             counted(plan.rows(), "row"),
             format::size(plan.bytes()),
             counted(plan.kept_counts.total(), "old session"),
+            if plan.kept_counts.total() == 1 { "it is" } else { "they are" },
             mark = if plan.is_exact() { "" } else { "~" },
         ),
     }

@@ -31,7 +31,7 @@ mod verify_only;
 use chrono::{DateTime, Utc};
 
 use self::mode::{Mode, TargetMode};
-use self::run::{Run, wrong};
+use self::run::{Run, source_file, wrong};
 use crate::cli::migrate::MigrateSqliteToPostgres;
 use crate::database::connection::PoolLimits;
 use crate::database::failure::Verb;
@@ -62,6 +62,7 @@ pub(crate) async fn run(
     };
     let to = &settings.database.value;
     if to.backend() != Backend::Postgresql {
+        source_file(arguments.from.expose())?;
         return Err(no_target(arguments, settings));
     }
     let on_commit = || interrupt.hold();

@@ -92,7 +92,7 @@ impl<'r> Run<'r> {
             Origin::AtRest => tracing::debug!("the source {url}: {}", Origin::AtRest),
             origin => tracing::info!("the source {url}: {origin}"),
         }
-        let end = inspect_source(snapshot.reader()).await?;
+        let end = inspect_source(snapshot.reader(), &url).await?;
         let (from, to) = (url.to_string(), empty_target.map(ToString::to_string));
         let this = to.as_deref().map(|target| SameMove { source: &from, target });
         let report = arguments.report.as_deref().map(|path| ReportFile::create(path, this)).transpose()?;
@@ -307,13 +307,17 @@ pub(crate) fn wrong(role: &'static str, url: &DatabaseUrl, expected: Backend) ->
 
 /// The file of the source.
 #[derive(Debug)]
-struct SourceFile {
+pub(crate) struct SourceFile {
     url: DatabaseUrl,
     path: PathBuf,
     busy_timeout: Option<Duration>,
 }
 
-fn source_file(text: &str) -> Result<SourceFile, Error> {
+/// The file that `--from` names.
+///
+/// # Errors
+/// A URL that cannot be used, or is not one of SQLite.
+pub(crate) fn source_file(text: &str) -> Result<SourceFile, Error> {
     let url = source_url(text)?;
     url.warning().iter().for_each(|warning| tracing::warn!("{warning}"));
     let (path, busy_timeout) = match &url {

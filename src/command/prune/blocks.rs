@@ -38,7 +38,7 @@ impl PruneSummary {
         let events =
             self.events().map(|(_, cutoff)| format!(", and no event is from before {cutoff}")).unwrap_or_default();
         let sessions = match &self.cutoff {
-            Some(cutoff) => format!("no closed session started before {cutoff}"),
+            Some(cutoff) => format!("no {} started before {cutoff}", self.chosen),
             None => "no session is removed without a retention".to_owned(),
         };
         let mut blocks = vec![Block::Line(format!("nothing to remove from {database}: {sessions}{events}"))];
@@ -51,7 +51,11 @@ impl PruneSummary {
 
     /// Reports that no retention is set, and what that means.
     fn retention_blocks(&self) -> impl Iterator<Item = Block> {
-        self.retention.iter().flat_map(Retention::lines).map(Block::Line)
+        let lines = match &self.cutoff {
+            Some(_) => Retention::lines,
+            None => Retention::lines_without_sessions,
+        };
+        self.retention.iter().flat_map(lines).map(Block::Line)
     }
 
     /// Reports that there is no table of events for `--events`.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::cli::parser::Age;
 use crate::cli::prune::Prune;
-use crate::command::retention::Retention;
+use crate::command::retention::{Retention, retention_days_from};
 use crate::database::url::DatabaseUrl;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
@@ -90,7 +90,10 @@ fn policy(arguments: &Prune, settings: &Settings, now: DateTime<Utc>) -> Result<
         alert_types: arguments.alert_type.clone(),
         agent_types: arguments.agent_type.clone(),
     };
-    Ok(RetentionPolicy { filter, ..RetentionPolicy::new(limit, active, now)? })
+    let source = settings.retention_days.source.to_string();
+    let policy = RetentionPolicy::new(limit, active, now);
+    let policy = policy.map_err(|error| error.of_setting(&retention_days_from(&source)))?;
+    Ok(RetentionPolicy { filter, ..policy })
 }
 
 /// A cutoff, in microseconds since the epoch, as the summary and the messages show it.

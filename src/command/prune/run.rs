@@ -16,6 +16,7 @@ use super::summary::{FreedSummary, PruneSummary, RemovedSummary};
 use super::{kept_file, next_command};
 use crate::cli::prune::Prune;
 use crate::command::context::Context;
+use crate::command::retention::Retention;
 use crate::database::failure::{ResultExt, Verb};
 use crate::database::read_transaction::{self, Rows};
 use crate::database::sqlite_file::wal_of;
@@ -374,6 +375,7 @@ impl PruneRun<'_> {
 
     async fn tell_metrics(&self, metrics: &mut Metrics, stopped: Option<&Stop>) {
         metrics.sessions_remaining = self.summary.remaining_sessions;
+        metrics.has_retention = self.summary.retention.as_ref().map(Retention::is_chosen);
         if self.history.is_connected {
             metrics.oldest_session_us = self.bounds.look_back(stopped, self.history.oldest()).await.flatten();
         }

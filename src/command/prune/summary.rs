@@ -15,7 +15,7 @@ use crate::format::counted;
 use crate::history::events::{EVENTS, EventPolicy};
 use crate::history::removal::batch_error::Removed;
 use crate::history::retention::plan::RetentionPlan;
-use crate::history::retention::policy::RetentionPolicy;
+use crate::history::retention::policy::{ActiveSessions, Filter, RetentionPolicy};
 use crate::history::space::Space;
 use crate::history::tables::SESSIONS;
 use crate::history::vacuum::freed::Freed;
@@ -26,6 +26,9 @@ pub(crate) struct PruneSummary {
     pub(crate) database: String,
     /// `None` if no session is to be removed.
     pub(super) cutoff: Option<String>,
+    /// Which of the old sessions the run is about.
+    #[serde(skip)]
+    pub(super) chosen: String,
     /// How long sessions are kept, with the source of the setting; `None` if another `prune` is running.
     pub(super) retention: Option<Retention>,
     /// `None` without `--events`.
@@ -124,6 +127,14 @@ pub(super) struct StuckSummary {
     pub(super) reason: String,
 }
 
+/// `session that is in a terminal status and matches the filters`.
+fn chosen(policy: &RetentionPolicy) -> String {
+    let is_terminal = (policy.active == ActiveSessions::Keep).then_some("is in a terminal status");
+    let is_matching = (policy.filter != Filter::default()).then_some("matches the filters");
+    let conditions: Vec<_> = is_terminal.into_iter().chain(is_matching).collect();
+    if conditions.is_empty() { "session".to_owned() } else { format!("session that {}", conditions.join(" and ")) }
+}
+
 impl PruneSummary {
     pub(crate) fn new(
         database: &DatabaseUrl,
@@ -135,6 +146,7 @@ impl PruneSummary {
         Self {
             database: database.to_string(),
             cutoff: Some(cutoff(policy.cutoff_us)),
+            chosen: chosen(policy),
             retention: None,
             event_cutoff: events.map(|policy| cutoff(policy.cutoff.timestamp_micros())),
             dry_run,

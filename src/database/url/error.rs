@@ -1,17 +1,26 @@
 //! Errors of database URLs.
 
-use super::scheme::SCHEMES;
+use super::scheme::{Backend, SCHEMES};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+
+/// How a URL of PostgreSQL is written.
+pub(crate) const POSTGRESQL_URL: &str = "write `postgresql://USER@HOST:5432/DATABASE`";
 
 /// Why a database URL cannot be used. No variant holds text that may be a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     #[error("the database URL does not start with `sqlite:///` or `postgresql://`")]
-    NoScheme,
+    NoScheme {
+        /// The backend of the database that is probably meant.
+        meant: Backend,
+    },
     /// The backend would take it for a part of the URL.
     #[error("the database URL has {0}")]
     Surrounded(&'static str),
+    /// Of the file of a URL.
+    #[error("the file has more than one line")]
+    SeveralLines,
     /// The scheme is not one of [`SCHEMES`].
     #[error("unsupported database scheme `{0}`; supported are {list}", list = listed(&SCHEMES))]
     UnsupportedScheme(String),
@@ -69,12 +78,14 @@ impl Diagnostic for UrlError {
                  DATABASE_PASSWORD (taken literally) and DATABASE_NAME",
             ),
             UrlError::Surrounded(_) => Some("remove them where the URL is set; the backend fails with them, too"),
+            UrlError::SeveralLines => Some("leave nothing but the URL in the file"),
             UrlError::HostsWithOnePort => Some("write `?host=a:1&host=b:2`"),
             UrlError::HostsReadOtherwise => {
                 Some("write `?host=a,b&port=1,2`, without brackets around an address of IPv6")
             }
             UrlError::HostLists => Some("name a port for each host, as in `?host=a:1&host=b:2`"),
-            UrlError::NoScheme => Some("for a SQLite file write `sqlite:///history.db`"),
+            UrlError::NoScheme { meant: Backend::Sqlite } => Some("for a SQLite file write `sqlite:///history.db`"),
+            UrlError::NoScheme { meant: Backend::Postgresql } => Some(POSTGRESQL_URL),
             UrlError::UnknownParameter { name, allowed } => return similar(name, allowed),
             _ => None,
         };

@@ -43,7 +43,7 @@ pub(crate) use self::address::{
     ChannelBinding, HostOrder, HostPlace, LoginKind, PostgresqlAddress, Reached, RequiredLogin, SecretFile,
     TargetServer, hosts, trimmed,
 };
-pub(crate) use self::error::UrlError;
+pub(crate) use self::error::{POSTGRESQL_URL, UrlError};
 pub(crate) use self::given::GivenUrl;
 pub(crate) use self::keyword::KEYWORDS;
 pub(crate) use self::postgresql::without_login;
@@ -171,6 +171,13 @@ fn surroundings(text: &str) -> Option<&'static str> {
     }
 }
 
+/// The error of a text without a scheme. `postgresql:/tarsy@db/tarsy`, `db:5432/tarsy` and `tarsy@db/tarsy` name a server.
+fn without_scheme(text: &str) -> UrlError {
+    let has_port = text.split(':').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let is_server = has_port || text.contains('@') || text.to_ascii_lowercase().starts_with("postgres");
+    UrlError::NoScheme { meant: if is_server { Backend::Postgresql } else { Backend::Sqlite } }
+}
+
 impl FromStr for DatabaseUrl {
     type Err = UrlError;
 
@@ -178,7 +185,7 @@ impl FromStr for DatabaseUrl {
         if let Some(what) = surroundings(text) {
             return Err(UrlError::Surrounded(what));
         }
-        let (given, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+        let (given, rest) = text.split_once("://").ok_or_else(|| without_scheme(text))?;
         let scheme = given.to_ascii_lowercase();
         match scheme.as_str() {
             "sqlite" | "sqlite+aiosqlite" | "sqlite+pysqlite" => {
@@ -202,7 +209,7 @@ impl FromStr for DatabaseUrl {
             _ if scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => {
                 Err(UrlError::UnsupportedScheme(scheme))
             }
-            _ => Err(UrlError::NoScheme),
+            _ => Err(without_scheme(text)),
         }
     }
 }
@@ -250,6 +257,20 @@ mod tests {
         let socket = address("postgresql:///tarsy?host=/var/run/postgresql");
         assert_eq!((socket.hosts.join(","), socket.user), ("/var/run/postgresql".to_owned(), None));
         assert_eq!(address("postgresql://[::1]:5433/x").hosts, ["::1"]);
+    }
+
+    #[test]
+    fn a_text_without_a_scheme_may_name_a_server() {
+        let meant = |text: &str| match text.parse::<DatabaseUrl>() {
+            Err(UrlError::NoScheme { meant }) => meant,
+            other => panic!("{text}: {other:?}"),
+        };
+        for server in ["postgresql:/tarsy@h/d", "localhost:5432/tarsy", "tarsy@db/tarsy", "postgres", "tarsy:p@db"] {
+            assert_eq!(meant(server), Backend::Postgresql, "{server}");
+        }
+        for file in ["history.db", "/srv/history.db", "sqlite:/history.db", "C:history.db", ""] {
+            assert_eq!(meant(file), Backend::Sqlite, "{file}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Errors of archives.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use migration::Revision;
@@ -8,6 +9,7 @@ use crate::database::connection::ConnectError;
 use crate::database::failure::{Action, DatabaseCause, DatabaseError, Verb};
 use crate::diagnostic::Diagnostic;
 use crate::exit_code::ExitCode;
+use crate::fs::write_error;
 use crate::schema::error::SchemaError;
 
 /// Why an archive cannot be used.
@@ -84,7 +86,7 @@ impl ArchiveError {
 
     /// Whether another program has the file open that is to be compressed.
     fn is_open_elsewhere(&self) -> bool {
-        matches!(self, Self::File { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy)
+        matches!(self, Self::File { source, .. } if source.kind() == ErrorKind::ResourceBusy)
     }
 }
 
@@ -107,6 +109,11 @@ impl Diagnostic for ArchiveError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Create { source, .. } => {
+                let check = || "check the path and the permissions of the directory".to_owned();
+                let hint = write_error::hint(source, "--archive").unwrap_or_else(check);
+                return Some(format!("{hint}; nothing was removed"));
+            }
             Self::Foreign { .. } => "give `--archive` another file; nothing was removed",
             Self::InUse { .. } => "wait until it has finished, or give `--archive` another file; nothing was removed",
             Self::Ambiguous { .. } => "move one of them to another directory; nothing was removed",

@@ -57,8 +57,13 @@ fn without_links(path: &Path) -> Result<PathBuf, ArchiveError> {
     if let Ok(resolved) = path.canonicalize() {
         return Ok(resolved);
     }
-    if path.symlink_metadata().is_ok_and(|file| file.is_symlink()) {
-        return Err(ArchiveError::foreign(path, "it is a broken symbolic link"));
+    match path.symlink_metadata() {
+        Ok(file) if file.is_symlink() => return Err(ArchiveError::foreign(path, "it is a broken symbolic link")),
+        // This user may not enter the directory, and so cannot create a file in it either.
+        Err(source) if source.kind() == ErrorKind::PermissionDenied => {
+            return Err(ArchiveError::Create { path: path.display().to_string(), source });
+        }
+        Ok(_) | Err(_) => {}
     }
     let name = path.file_name().ok_or_else(|| ArchiveError::foreign(path, "it is a directory"))?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -65,7 +65,7 @@ impl Limit {
     fn cutoff(self, now: DateTime<Utc>) -> Result<DateTime<Utc>, RetentionError> {
         match self {
             // A flag with this value was refused before.
-            Self::OlderThan(age) if age.is_zero() => Err(RetentionError::Zero),
+            Self::OlderThan(age) if age.is_zero() => Err(RetentionError::Zero("`HISTORY_RETENTION_DAYS`".to_owned())),
             Self::OlderThan(age) if age < SHORTEST => Err(RetentionError::TooShort(format::duration(age))),
             Self::OlderThan(age) => {
                 let cutoff = TimeDelta::from_std(age).ok().and_then(|age| now.checked_sub_signed(age));
@@ -85,8 +85,8 @@ impl Limit {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RetentionError {
     /// A setting of zero would remove everything.
-    #[error("`HISTORY_RETENTION_DAYS` is 0, which would remove the whole history")]
-    Zero,
+    #[error("{0} is 0, which would remove the whole history")]
+    Zero(String),
     /// Such a flag, as given, would remove everything.
     #[error("`--older-than {0}` would remove the whole history")]
     NotPositive(String),
@@ -113,6 +113,16 @@ pub(crate) enum RetentionError {
     Events(u32),
 }
 
+impl RetentionError {
+    /// The same error, which names the setting as it was given.
+    pub(crate) fn of_setting(self, setting: &str) -> Self {
+        match self {
+            Self::Zero(_) => Self::Zero(setting.to_owned()),
+            other => other,
+        }
+    }
+}
+
 impl Diagnostic for RetentionError {
     fn exit_code(&self) -> ExitCode {
         match self {
@@ -127,7 +137,7 @@ impl Diagnostic for RetentionError {
                 let known = [TERMINAL_STATUSES, ACTIVE_STATUSES].concat();
                 return Some(format!("TARSy's statuses are {}", known.join(", ")));
             }
-            RetentionError::Zero => "set it to 1 or more; to start with an empty history, use a new database",
+            RetentionError::Zero(_) => "set it to 1 or more; to start with an empty history, use a new database",
             RetentionError::NotPositive(_) => {
                 "give an hour or more, as in `--older-than 90d`; to start with an empty history, use a new database"
             }
@@ -276,7 +286,7 @@ mod tests {
     #[test]
     fn a_retention_that_removes_everything_is_refused() {
         let zero = RetentionPolicy::new(Limit::OlderThan(Duration::ZERO), ActiveSessions::Keep, now());
-        assert!(matches!(zero, Err(RetentionError::Zero)), "{zero:?}");
+        assert!(matches!(zero, Err(RetentionError::Zero(_))), "{zero:?}");
         for time in [now(), now() + Duration::from_secs(1)] {
             let refused = RetentionPolicy::new(Limit::Before(time), ActiveSessions::Keep, now());
             let Err(error @ RetentionError::CutoffNotPast(_)) = refused else { panic!("{refused:?}") };

@@ -100,8 +100,8 @@ impl fmt::Display for Hazard {
         }
         write!(f, "; PostgreSQL {}", self.postgresql)?;
         for (index, &policy) in self.policies.iter().enumerate() {
-            let separator = if index == 0 { "; --on " } else { ", " };
-            write!(f, "{separator}{}", Choice { class: self.class, policy })?;
+            let separator = if index == 0 { ";" } else { " or" };
+            write!(f, "{separator} --on {}", Choice { class: self.class, policy })?;
         }
         self.value.as_ref().map_or(Ok(()), |value| write!(f, "; {value}"))
     }

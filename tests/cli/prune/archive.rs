@@ -13,11 +13,24 @@ use crate::support::history::{
     rows, session_ids,
 };
 use crate::support::migration::{compare, migrate, table_digests};
+use crate::support::other_user::{as_other_user, set_mode};
 use crate::support::process::Held;
 use crate::support::prune::prune;
 use crate::support::small_disk::SmallDisk;
 use crate::support::sqlite_file::names;
 use crate::support::{Database, Outcome, Running, Schema, apply, tarsy_db, test, test_directory};
+
+#[apply(test)]
+fn an_archive_in_a_directory_that_this_user_may_not_enter_cannot_be_created() {
+    let (database, closed) = (Database::sqlite().with_schema(Schema::Baseline), test_directory());
+    set_mode(database.directory(), 0o777);
+    set_mode(&database.file(), 0o666);
+    set_mode(closed.path(), 0o000);
+    let archive = closed.path().join("archive.db").display().to_string();
+    let refused = as_other_user(&database, &["prune", "--yes", "--archive", &archive]).expect(73);
+    set_mode(closed.path(), 0o700);
+    refused.tells(&["cannot create the archive", "permission denied", "nothing was removed"]);
+}
 
 /// Makes sure that a run is refused before it has done anything: no row is removed, and no file is changed.
 #[track_caller]

@@ -42,7 +42,8 @@ fn a_run_tells_what_it_removed_and_what_is_left(database: &Database) {
     with_sessions(database);
     run(database, &[], 0);
     let told = text(database);
-    for (name, expected) in [("sessions_deleted", 2.0), ("sessions_remaining", 1.0), ("exit_code", 0.0)] {
+    let expected = [("sessions_deleted", 2.0), ("sessions_remaining", 1.0), ("retention_set", 1.0), ("exit_code", 0.0)];
+    for (name, expected) in expected {
         assert_eq!(value(&told, name), Some(expected), "{name} in\n{told}");
     }
     for table in ["alert_sessions", "stage_executions", "llm_interactions", "mcp_communications"] {

@@ -263,6 +263,8 @@ fn sources_that_are_refused() {
         ("source-missing", &["--from", "missing.db"][..]),
         ("source-no-database", &["--from", "text.db"]),
         ("source-is-server", &["--from", "postgresql://db/tarsy"]),
+        ("source-is-server-alone", &["--from", "postgresql://db/tarsy", "--database-url", "sqlite:///other.db"]),
+        ("target-without-scheme", &["--to", "other.db"]),
         ("source-is-memory", &["--from", "sqlite://"]),
         ("source-url", &["--from", "mysql://db/tarsy"]),
         ("target-is-file", &["--to", "sqlite:///other.db"]),

@@ -91,6 +91,9 @@ fn the_url_may_stand_in_a_file_of_its_own() {
     let absolute = directory.join("history.db").display().to_string();
     assert_eq!(value, absolute);
     assert_eq!(source, "DATABASE_URL_FILE");
+    let two = write_file(directory, "two", "sqlite:///history.db\npostgresql://tarsy@db/tarsy\n");
+    let two = configuration_error(bare_tarsy_db(directory).env("DATABASE_URL_FILE", &two));
+    assert_contains(&two, &["DATABASE_URL_FILE", "the file has more than one line"]);
     // In a variable the backend takes blanks for a part of the URL.
     let blanks = configuration_error(bare_tarsy_db(directory).env("DATABASE_URL", "sqlite:///history.db\n"));
     assert_contains(&blanks, &["DATABASE_URL", "blanks or line ends around it"]);
