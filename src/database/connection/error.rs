@@ -54,3 +54,27 @@ impl Diagnostic for ConnectError {
         self.cause.hint_of_reading()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::failure::Answer;
+
+    #[test]
+    fn what_fails_after_the_login_is_no_failure_to_connect() {
+        let url = DatabaseUrl::sqlite_file("/history.db");
+        let shown = |step, code, message| {
+            let error =
+                ConnectError::new(&url, step, DatabaseCause::of_answer(&Answer { code, message, ..Answer::default() }));
+            (error.to_string(), error.hint().unwrap_or_default())
+        };
+        let (error, hint) = shown(ConnectStep::FirstQueries, "57014", "canceling statement due to statement timeout");
+        assert_eq!(error, "cannot read the ledger of /history.db");
+        assert!(hint.contains("`statement_timeout`"), "{hint}");
+        let denied = "permission denied for table alembic_version";
+        assert_eq!(shown(ConnectStep::FirstQueries, "42501", denied).0, "cannot read the ledger of /history.db");
+        assert_eq!(shown(ConnectStep::Login, "42501", denied).0, "cannot connect to /history.db");
+        let stopped = "terminating connection due to administrator command";
+        assert_eq!(shown(ConnectStep::FirstQueries, "57P01", stopped).0, "cannot connect to /history.db");
+    }
+}

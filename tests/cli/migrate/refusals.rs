@@ -33,7 +33,7 @@ fn a_source_that_is_not_what_its_ledger_says_is_refused() {
     let (source, target) = one_session_and_target();
     source.execute("UPDATE alembic_version SET version_num = '7c617b3e7c2c'");
     let refused = Outcome::of(&mut migrate(&source, &target)).expect(4);
-    refused.fails_with(&["7c617b3e7c2c", "no column `llm_interactions.interaction_type`"]);
+    refused.fails_with(&["7c617b3e7c2c", "the source lacks `llm_interactions.interaction_type`"]);
     assert_eq!(target.count("alert_sessions"), 0);
 }
 
