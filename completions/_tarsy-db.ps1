@@ -100,7 +100,7 @@ Register-ArgumentCompleter -Native -CommandName 'tarsy-db' -ScriptBlock {
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The format of the result on standard output. `json` prints exactly one document, on failure too')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'The format of the log lines on standard error')
-            [CompletionResult]::new('--fix', '--fix', [CompletionResultType]::ParameterName, 'Create missing indexes and advance sequences that are behind their data, then run the checks')
+            [CompletionResult]::new('--fix', '--fix', [CompletionResultType]::ParameterName, 'Create missing indexes, rebuild invalid ones and advance sequences that are behind their data, then run the checks')
             [CompletionResult]::new('--deep', '--deep', [CompletionResultType]::ParameterName, 'Also check every row: SQLite''s `integrity_check`; on PostgreSQL rows without a parent, from their keys and numbers alone')
             [CompletionResult]::new('--fail-if-overdue', '--fail-if-overdue', [CompletionResultType]::ParameterName, 'Fail with exit code 6, instead of a warning, if sessions are more than a day past the retention')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print only errors to standard error')

@@ -94,7 +94,7 @@ set edit:completion:arg-completer[tarsy-db] = {|@words|
             cand --output 'The format of the result on standard output. `json` prints exactly one document, on failure too'
             cand --color 'When to use colour. `auto` uses it on a terminal, unless NO_COLOR is set to a value or TERM is `dumb`'
             cand --log-format 'The format of the log lines on standard error'
-            cand --fix 'Create missing indexes and advance sequences that are behind their data, then run the checks'
+            cand --fix 'Create missing indexes, rebuild invalid ones and advance sequences that are behind their data, then run the checks'
             cand --deep 'Also check every row: SQLite''s `integrity_check`; on PostgreSQL rows without a parent, from their keys and numbers alone'
             cand --fail-if-overdue 'Fail with exit code 6, instead of a warning, if sessions are more than a day past the retention'
             cand -q 'Print only errors to standard error'

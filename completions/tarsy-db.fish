@@ -124,7 +124,7 @@ always\t'Always'
 never\t'Never'"
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l log-format -d 'The format of the log lines on standard error' -r -f -a "text\t'Lines to read'
 json\t'One JSON object per line'"
-complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fix -d 'Create missing indexes and advance sequences that are behind their data, then run the checks'
+complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fix -d 'Create missing indexes, rebuild invalid ones and advance sequences that are behind their data, then run the checks'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l deep -d 'Also check every row: SQLite\'s `integrity_check`; on PostgreSQL rows without a parent, from their keys and numbers alone'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -l fail-if-overdue -d 'Fail with exit code 6, instead of a warning, if sessions are more than a day past the retention'
 complete -c tarsy-db -n "__fish_tarsy_db_using_subcommand check" -s q -l quiet -d 'Print only errors to standard error'
