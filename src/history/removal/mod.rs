@@ -3,12 +3,12 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`triggers`] | the operator's own triggers, which fire when rows are removed |
-//! | [`definitions`] | the columns and triggers that a batch has to find unchanged |
 //! | [`stage_index`] | the index that the removal of stages needs, during a run |
 //! | [`pragmas`] | SQLite's settings for the removal of many rows |
 //! | [`batch`] | one transaction: lock, archive, delete, commit |
 //! | [`archived_rows`] | removes rows that an archive keeps |
 //! | [`file_rows`] | removes rows of a SQLite file for the archive |
+//! | [`definitions`] | the columns and triggers that a batch has to find unchanged |
 //! | [`batch_error`] | why a batch failed |
 //! | [`prune_lock`] | one run of `prune` at a time |
 //! | [`contention`] | how other sessions use the database |
