@@ -226,7 +226,7 @@ fn a_row_that_a_trigger_of_a_file_keeps_ends_the_run() {
     insert_session(&database, "old", "completed", Some(OLD_US));
     database.execute("CREATE TRIGGER keep BEFORE DELETE ON llm_interactions BEGIN SELECT RAISE(IGNORE); END");
     let (before, archive) = (rows(&database), Database::sqlite());
-    let failed = prune_into(&database, &archive, &[]).expect(1);
+    let failed = prune_into(&database, &archive, &[]).expect(4);
     assert!(failed.stderr.contains("llm_interactions llm-old: the database kept this row"), "{}", failed.stderr);
     assert_eq!((rows(&database), rows(&archive).len()), (before, 0));
 }
