@@ -8,7 +8,7 @@ use std::time::Duration;
 use migration::Revision;
 
 use crate::database::connection::{ConnectError, ConnectStep};
-use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
+use crate::database::failure::{Answer, DatabaseCause, DatabaseError, ErrorClass, Verb};
 use crate::database::sqlite_value::StorageClass;
 use crate::database::url::{Backend, UrlError};
 use crate::diagnostic::Diagnostic;
@@ -86,6 +86,10 @@ fn io(kind: ErrorKind) -> std::io::Error {
 
 fn cause(failure: ErrorClass) -> DatabaseCause {
     DatabaseCause::new(failure, "what the database answered")
+}
+
+fn answered(code: &str, message: &str) -> DatabaseCause {
+    DatabaseCause::of_answer(&Answer { code, message, ..Answer::default() })
 }
 
 fn database(cause: DatabaseCause) -> DatabaseError {
@@ -708,8 +712,8 @@ fn every_failure_of_a_database() {
         ],
         TooManyConnections => [
             database(cause(ErrorClass::TooManyConnections)),
-            database(DatabaseCause::new(ErrorClass::TooManyConnections, "too many connections for role \"tarsy\"")),
-            database(DatabaseCause::new(ErrorClass::TooManyConnections, "too many connections for database \"tarsy\"")),
+            database(answered("53300", "too many connections for role \"tarsy\"")),
+            database(answered("53300", "too many connections for database \"tarsy\"")),
             database(DatabaseCause::new(
                 ErrorClass::TooManyConnections,
                 "no more connections allowed (max_client_conn)",
@@ -717,10 +721,7 @@ fn every_failure_of_a_database() {
         ],
         Disabled => [
             database(cause(ErrorClass::Disabled)),
-            database(DatabaseCause::new(
-                ErrorClass::Disabled,
-                "database \"tarsy\" is not currently accepting connections",
-            )),
+            database(answered("55000", "database \"tarsy\" is not currently accepting connections")),
         ],
         Busy => [database(cause(ErrorClass::Busy))],
         Conflict => [database(cause(ErrorClass::Conflict))],

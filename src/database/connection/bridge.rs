@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use super::relay::relay;
 use super::server::{self, Session};
 use super::startup::{self, OPTIONS, SessionSetting};
-use crate::database::failure::{DatabaseCause, ErrorClass, refuses_options, relayed};
+use crate::database::failure::{DatabaseCause, ErrorClass, refuses_options};
 use crate::database::url::PostgresqlAddress;
 
 /// The pauses in milliseconds after a login that was one too many: a session that has just ended may still count.
@@ -137,7 +137,7 @@ async fn serve(mut driver: UnixStream, address: Arc<PostgresqlAddress>) {
             }
         }
         Err(cause) => {
-            driver.write_all(&relayed::answer(cause.class, &cause.message, cause.server())).await.ok();
+            driver.write_all(&cause.as_answer()).await.ok();
         }
     }
 }

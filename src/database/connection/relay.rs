@@ -57,7 +57,7 @@ async fn answer(mut from: ReadHalf<Box<dyn Stream>>, mut to: OwnedWriteHalf) {
                 let cause = DatabaseCause::of_io(&error);
                 // Within a message the driver would take it for a part of that.
                 if place.is_between_messages() {
-                    to.write_all(&relayed::answer(cause.class, &cause.message, None)).await.ok();
+                    to.write_all(&cause.as_answer()).await.ok();
                 }
                 return keep(Some(cause));
             }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_last_error_is_kept_unless_more_follows() {
-        let error = relayed::answer(ErrorClass::ShuttingDown, "gone", None);
+        let error = DatabaseCause::new(ErrorClass::ShuttingDown, "gone").as_answer();
         for (after, is_kept) in [(&b""[..], true), (b"Z\0\0\0\x05I", false), (b"Z\0\0", false)] {
             let mut place = Place::default();
             for bytes in [&b"C\0\0\0\x08SET\0"[..], &error, after] {

@@ -41,7 +41,7 @@ impl DatabaseCause {
     }
 
     /// The hint of this very cause.
-    pub(super) fn remedy(&self) -> Option<&str> {
+    pub(crate) fn remedy(&self) -> Option<&str> {
         self.remedy.as_deref()
     }
 
@@ -63,6 +63,12 @@ impl DatabaseCause {
     #[must_use]
     pub(crate) fn of_login(answer: &Answer<'_>) -> Self {
         Self { class: postgresql::class_of_login(answer), ..Self::of_answer(answer) }
+    }
+
+    /// The answer of a server that brings this cause through the driver.
+    #[must_use]
+    pub(crate) fn as_answer(&self) -> Vec<u8> {
+        relayed::answer(self.class, &self.message, self.remedy(), self.server())
     }
 
     /// What a PostgreSQL server said beside the message.
@@ -131,8 +137,9 @@ impl From<&sqlx::Error> for DatabaseCause {
         match error {
             sqlx::Error::Database(answer) => match answer.try_downcast_ref::<PgDatabaseError>() {
                 Some(answer) => match relayed::read(answer) {
-                    Some((class, message, server)) => {
-                        Self { server: server.map(Box::new), ..Self::new(class, message) }
+                    Some((class, message, remedy, server)) => {
+                        let (remedy, server) = (remedy.map(Into::into), server.map(Box::new));
+                        Self { remedy, server, ..Self::new(class, message) }
                     }
                     None => Self::of_answer(&answer.into()),
                 },

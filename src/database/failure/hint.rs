@@ -192,26 +192,13 @@ impl DatabaseCause {
                 "remove `options` from the URL, or unset `PGOPTIONS`, because the pooler refuses it; `ALTER ROLE ... SET \
                  ...` gives each session of the role the same setting"
             }
-            ErrorClass::Configuration if self.message.contains("invalid database") => {
-                "drop that database, because a DROP DATABASE that was interrupted left only part of it, or name another one \
-                 in the URL"
-            }
             ErrorClass::Configuration if self.server().is_some() => {
                 "check the role, the database and `options` in the URL and in `PGOPTIONS`; the log of the server, or of the \
                  pooler, says more"
             }
-            ErrorClass::Disabled if self.message.contains("not currently accepting connections") => {
-                "let the owner of the database run `ALTER DATABASE ... ALLOW_CONNECTIONS true`"
-            }
             ErrorClass::Disabled => "run `ENABLE ...` with this name in the pooler's admin console",
             ErrorClass::SchemaPending => "run `tarsy-db init`",
             ErrorClass::Schema => "`tarsy-db check` names the differences between the tables and their revision",
-            ErrorClass::TooManyConnections if self.message.contains("role \"") => {
-                "close a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`"
-            }
-            ErrorClass::TooManyConnections if self.message.contains("database \"") => {
-                "close a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`"
-            }
             ErrorClass::TooManyConnections if self.message.contains("(max_") => {
                 "close a connection, or raise the named limit of the pooler"
             }

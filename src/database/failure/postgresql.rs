@@ -75,19 +75,62 @@ pub(crate) fn message(answer: &Answer<'_>) -> String {
 
 /// The function of the server that refuses a change of a published table.
 const WITHOUT_REPLICA_IDENTITY: &str = "CheckCmdReplicaIdentity";
+/// The functions of the server that refuse a query, and a new row, because of a row policy.
+const ROW_POLICY: [&str; 2] = ["check_enable_rls", "ExecWithCheckOptions"];
+
+/// Why a server admits no session of a role, or to a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    LimitOfRole,
+    LimitOfDatabase,
+    /// `ALTER DATABASE ... ALLOW_CONNECTIONS false`.
+    Disabled,
+    /// A DROP DATABASE was interrupted.
+    Invalid,
+}
+
+/// Servers translate their messages, so that their functions decide. A pooler passes on nothing but the message.
+const CLOSED: [(&str, &str, &str, Closed); 4] = [
+    ("53300", "InitializeSessionUserId", "role \"", Closed::LimitOfRole),
+    ("53300", "CheckMyDatabase", "database \"", Closed::LimitOfDatabase),
+    ("55000", "CheckMyDatabase", "not currently accepting connections", Closed::Disabled),
+    ("55000", "InitPostgres", "invalid database", Closed::Invalid),
+];
+
+fn closed(answer: &Answer<'_>) -> Option<Closed> {
+    let found = CLOSED.iter().find(|(code, routine, words, _)| {
+        *code == answer.code && (answer.routine == Some(routine) || answer.message.contains(words))
+    });
+    found.map(|(_, _, _, closed)| *closed)
+}
 
 /// What the operator does about an answer, where its class does not say it.
 pub(crate) fn remedy(answer: &Answer<'_>) -> Option<&'static str> {
-    (answer.routine == Some(WITHOUT_REPLICA_IDENTITY)).then_some(
-        "let the owner of the table run `ALTER TABLE ... REPLICA IDENTITY DEFAULT`, or the owner of the publication take \
-         its deletes and updates out: `ALTER PUBLICATION ... SET (publish = 'insert')`",
-    )
+    match closed(answer) {
+        Some(Closed::LimitOfRole) => {
+            Some("close a connection of the role, or raise its limit: `ALTER ROLE ... CONNECTION LIMIT ...`")
+        }
+        Some(Closed::LimitOfDatabase) => {
+            Some("close a connection to the database, or raise its limit: `ALTER DATABASE ... CONNECTION LIMIT ...`")
+        }
+        Some(Closed::Disabled) => {
+            Some("let the owner of the database run `ALTER DATABASE ... ALLOW_CONNECTIONS true`")
+        }
+        Some(Closed::Invalid) => Some(
+            "drop that database, because a DROP DATABASE that was interrupted left only part of it, or name another one \
+             in the URL",
+        ),
+        None => (answer.routine == Some(WITHOUT_REPLICA_IDENTITY)).then_some(
+            "let the owner of the table run `ALTER TABLE ... REPLICA IDENTITY DEFAULT`, or the owner of the publication \
+             take its deletes and updates out: `ALTER PUBLICATION ... SET (publish = 'insert')`",
+        ),
+    }
 }
 
 /// Classifies an answer by its SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
     match answer.code {
-        // One code for three states, which only the text distinguishes.
+        // One code for three states, which only the text distinguishes. Another language has the same exit code.
         "57P03" if answer.message.contains("shutting down") => ErrorClass::ShuttingDown,
         "57P03" if answer.message.contains("recovery") => ErrorClass::InRecovery,
         "57P03" => ErrorClass::StartingUp,
@@ -103,8 +146,8 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "XX000" if answer.message.starts_with(ALLOCATION) => ErrorClass::Corrupt,
         "57014" => ErrorClass::TimedOut,
         "25006" => ErrorClass::ReadOnly,
-        // One code for both. A server with messages in another language gives the class of a missing privilege, which
-        // is also true.
+        // One code for both.
+        "42501" if answer.routine.is_some_and(|routine| ROW_POLICY.contains(&routine)) => ErrorClass::RowPolicy,
         "42501" if answer.message.contains("row-level security") => ErrorClass::RowPolicy,
         // Without USAGE on its schema a role has no schema to create in.
         "42501" | "3F000" => ErrorClass::Privilege,
@@ -128,10 +171,8 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         }
         // A column or a table that the revision has and the database lacks.
         "42703" | "42P01" => ErrorClass::Schema,
-        // ALTER DATABASE ... ALLOW_CONNECTIONS false.
-        "55000" if answer.message.contains("not currently accepting connections") => ErrorClass::Disabled,
-        // A DROP DATABASE that was interrupted.
-        "55000" if answer.message.contains("invalid database") => ErrorClass::Configuration,
+        "55000" if closed(answer) == Some(Closed::Disabled) => ErrorClass::Disabled,
+        "55000" if closed(answer) == Some(Closed::Invalid) => ErrorClass::Configuration,
         "08P01" => class_of_pgbouncer(answer.message),
         "57P05" | "25P03" | "25P04" => ErrorClass::ConnectionLost,
         // Some servers send codes of fewer than five characters.
@@ -268,5 +309,25 @@ mod tests {
         let message = "database \"tarsy\" is not currently accepting connections";
         assert_eq!(class(&Answer { code: "55000", message, ..Answer::default() }), ErrorClass::Disabled);
         assert_eq!(class(&Answer { code: "55000", message: "any", ..Answer::default() }), ErrorClass::Other);
+    }
+
+    #[test]
+    fn the_language_of_the_server_does_not_matter() {
+        let answer =
+            |code, routine| Answer { code, message: "auf Deutsch", routine: Some(routine), ..Answer::default() };
+        let cases = [
+            ("55000", "CheckMyDatabase", ErrorClass::Disabled, "ALLOW_CONNECTIONS true"),
+            ("55000", "InitPostgres", ErrorClass::Configuration, "drop that database"),
+            ("53300", "InitializeSessionUserId", ErrorClass::TooManyConnections, "ALTER ROLE"),
+            ("53300", "CheckMyDatabase", ErrorClass::TooManyConnections, "ALTER DATABASE"),
+        ];
+        for (code, routine, expected, hint) in cases {
+            let answer = answer(code, routine);
+            assert_eq!(class(&answer), expected, "{routine}");
+            assert!(remedy(&answer).is_some_and(|remedy| remedy.contains(hint)), "{routine}");
+        }
+        assert_eq!(remedy(&answer("53300", "InitProcess")), None);
+        assert_eq!(class(&answer("42501", "check_enable_rls")), ErrorClass::RowPolicy);
+        assert_eq!(class(&answer("42501", "aclcheck_error")), ErrorClass::Privilege);
     }
 }

@@ -30,16 +30,23 @@ pub(super) fn take_last_words() -> Option<(ErrorClass, String)> {
 /// In the place of the SQLSTATE. No server uses it.
 const CODE: &str = "TDB00";
 
-/// The answer that brings a class, a message and what a server said beside it to [`read`].
+/// The answer that brings a class, a message, a hint and what a server said beside the message to [`read`].
 #[must_use]
-pub(crate) fn answer(class: ErrorClass, message: &str, server: Option<&ServerAnswer>) -> Vec<u8> {
+pub(super) fn answer(
+    class: ErrorClass,
+    message: &str,
+    hint: Option<&str>,
+    server: Option<&ServerAnswer>,
+) -> Vec<u8> {
     let class = serde_json::to_value(class).unwrap_or_default();
     // A zero byte ends a field.
     let message = message.replace('\0', " ");
     let server = server.map(|server| serde_json::to_string(server).unwrap_or_default());
     let class = class.as_str().unwrap_or_default();
     let fields = [('S', "FATAL"), ('V', "FATAL"), ('C', CODE), ('M', &message), ('R', class)];
-    let fields = fields.into_iter().chain(server.as_deref().map(|server| ('D', server)));
+    let others = [('D', server.as_deref()), ('H', hint)];
+    let others = others.into_iter().filter_map(|(field, value)| Some((field, value?)));
+    let fields = fields.into_iter().chain(others);
     let body = fields.map(|(field, value)| format!("{field}{value}\0")).collect::<Vec<_>>().concat();
     let length = u32::try_from(body.len() + 5).unwrap_or(u32::MAX);
     [b"E", &length.to_be_bytes()[..], body.as_bytes(), b"\0"].concat()
@@ -47,8 +54,9 @@ pub(crate) fn answer(class: ErrorClass, message: &str, server: Option<&ServerAns
 
 /// What [`answer`] was made of, if the bridge sent it.
 #[must_use]
-pub(super) fn read(answer: &PgDatabaseError) -> Option<(ErrorClass, &str, Option<ServerAnswer>)> {
+pub(super) fn read(answer: &PgDatabaseError) -> Option<(ErrorClass, &str, Option<&str>, Option<ServerAnswer>)> {
     let class: StrDeserializer<'_, Error> = answer.routine().filter(|_| answer.code() == CODE)?.into_deserializer();
     let server = answer.detail().and_then(|server| serde_json::from_str(server).ok());
-    Some((ErrorClass::deserialize(class).unwrap_or(ErrorClass::Other), answer.message(), server))
+    let class = ErrorClass::deserialize(class).unwrap_or(ErrorClass::Other);
+    Some((class, answer.message(), answer.hint(), server))
 }

@@ -166,6 +166,34 @@ fn a_refused_login_is_a_fault_of_the_settings_or_of_the_server() {
 }
 
 #[apply(test)]
+fn a_server_with_messages_in_another_language_has_the_same_exit_codes_and_hints() {
+    let accepts_none = "Datenbank »tarsy« akzeptiert gegenwärtig keine Verbindungen";
+    let cases = [
+        ("55000", accepts_none, "CheckMyDatabase", 69, "`ALTER DATABASE ... ALLOW_CONNECTIONS true`"),
+        (
+            "55000",
+            "Verbindung mit ungültiger Datenbank",
+            "InitPostgres",
+            78,
+            "drop that database, because a DROP DATABASE",
+        ),
+        ("53300", "zu viele Verbindungen", "InitializeSessionUserId", 75, "`ALTER ROLE ... CONNECTION LIMIT ...`"),
+        ("53300", "zu viele Verbindungen", "CheckMyDatabase", 75, "`ALTER DATABASE ... CONNECTION LIMIT ...`"),
+        (
+            "53300",
+            "tut mir leid, schon zu viele Verbindungen",
+            "InitProcess",
+            75,
+            "raise the server's `max_connections`",
+        ),
+    ];
+    each(cases, |(code, text, routine, exit_code, hint)| {
+        let url = server_that_sends(&refusal(code, &format!("{text}\0R{routine}")));
+        run_at(&url, &["info"]).expect(exit_code).tells(&[text, hint]);
+    });
+}
+
+#[apply(test)]
 fn a_server_that_cannot_start_a_process_says_so_in_plain_text() {
     let text = "could not fork new process for connection: Resource temporarily unavailable";
     let url = server_that_sends(format!("E{text}\n\0").as_bytes());

@@ -29,15 +29,17 @@ fn random_up_to(most: usize) -> usize {
     openssl::rand::rand_bytes(&mut random).map_or(most, |()| usize::from_le_bytes(random) % (most + 1))
 }
 
-/// One cause for all hosts, of the class of the last.
+/// One cause for all hosts, of the class and with the hint of the last.
 pub(super) fn joined(mut causes: Vec<(HostPlace<'_>, DatabaseCause)>) -> DatabaseCause {
     let class = causes.last().map_or(ErrorClass::Refused, |(_, cause)| cause.class);
     match causes.pop() {
         Some((_, cause)) if causes.is_empty() => cause,
         Some(last) => {
+            let remedy = last.1.remedy().map(str::to_owned);
             causes.push(last);
             let all: Vec<_> = causes.iter().map(|(host, cause)| format!("{host}: {}", cause.message)).collect();
-            DatabaseCause::new(class, all.join("; "))
+            let joined = DatabaseCause::new(class, all.join("; "));
+            remedy.into_iter().fold(joined, DatabaseCause::with_remedy)
         }
         None => DatabaseCause::new(class, "no host is given"),
     }
