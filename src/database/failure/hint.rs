@@ -206,6 +206,9 @@ impl DatabaseCause {
             ErrorClass::DiskFull | ErrorClass::InputOutput if self.message.contains(TEMPORARY_FILES) => {
                 "set `TMPDIR` to a directory with enough space"
             }
+            ErrorClass::InputOutput if self.server().is_some() => {
+                "check the disk of the server, and who may use the files in its data directory; its log says more"
+            }
             ErrorClass::DiskFull => "free disk space, then run the same command again",
             ErrorClass::Corrupt if self.message.contains("not a database") => {
                 "check the path; if it is the right one, restore a backup of the file"

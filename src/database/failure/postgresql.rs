@@ -18,6 +18,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) context: Option<&'a str>,
     /// The function of the server that reports it.
     pub(crate) routine: Option<&'a str>,
+    /// The file of the server's source that has the function.
+    pub(crate) file: Option<&'a str>,
 }
 
 impl<'a> From<&'a PgDatabaseError> for Answer<'a> {
@@ -29,6 +31,7 @@ impl<'a> From<&'a PgDatabaseError> for Answer<'a> {
             hint: error.hint(),
             context: error.r#where(),
             routine: error.routine(),
+            file: error.file(),
         }
     }
 }
@@ -127,6 +130,29 @@ pub(crate) fn remedy(answer: &Answer<'_>) -> Option<&'static str> {
     }
 }
 
+/// The parts of the server that read and write its files, temporary ones included. What the operating system answers them
+/// has the SQLSTATE of a missing privilege, of a missing file, or none of its own.
+const OF_FILES: [&str; 13] = [
+    "md.c",
+    "fd.c",
+    "slru.c",
+    "relmapper.c",
+    "copydir.c",
+    "dbsize.c",
+    "storage.c",
+    "buffile.c",
+    "fileset.c",
+    "sharedfileset.c",
+    "logtape.c",
+    "tuplestore.c",
+    "sharedtuplestore.c",
+];
+
+/// Whether the server reports that it cannot use a file of its own.
+fn is_of_files(answer: &Answer<'_>) -> bool {
+    answer.file.is_some_and(|file| OF_FILES.contains(&file))
+}
+
 /// Classifies an answer by its SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
     match answer.code {
@@ -146,6 +172,8 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "XX000" if answer.message.starts_with(ALLOCATION) => ErrorClass::Corrupt,
         "57014" => ErrorClass::TimedOut,
         "25006" => ErrorClass::ReadOnly,
+        // Its user may not open the file, or the file system is read-only.
+        "42501" | "58P02" | "XX000" if is_of_files(answer) => ErrorClass::InputOutput,
         // One code for both.
         "42501" if answer.routine.is_some_and(|routine| ROW_POLICY.contains(&routine)) => ErrorClass::RowPolicy,
         "42501" if answer.message.contains("row-level security") => ErrorClass::RowPolicy,
@@ -166,6 +194,7 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "42P05" | "26000" => ErrorClass::Pooler,
         "XX001" | "XX002" => ErrorClass::Corrupt,
         // The file of a table is missing. That of a library has a path of its own.
+        "58P01" if is_of_files(answer) => ErrorClass::Corrupt,
         "58P01" if ["\"base/", "\"global/", "\"pg_tblspc/"].iter().any(|place| answer.message.contains(place)) => {
             ErrorClass::Corrupt
         }
@@ -302,6 +331,17 @@ mod tests {
         assert_eq!(class(&Answer { code: "58P01", message, ..Answer::default() }), ErrorClass::Corrupt);
         let message = "could not access file \"$libdir/postgis-3\": No such file or directory";
         assert_eq!(class(&Answer { code: "58P01", message, ..Answer::default() }), ErrorClass::Other);
+        let of = |code, file| class(&Answer { code, message: "auf Deutsch", file: Some(file), ..Answer::default() });
+        assert_eq!((of("58P01", "md.c"), of("58P01", "dfmgr.c")), (ErrorClass::Corrupt, ErrorClass::Other));
+    }
+
+    #[test]
+    fn a_file_that_the_server_may_not_use_is_no_missing_privilege() {
+        let of = |code, file| class(&Answer { code, message: "any", file: Some(file), ..Answer::default() });
+        for (code, file) in [("42501", "md.c"), ("42501", "fd.c"), ("XX000", "slru.c"), ("58P02", "fd.c")] {
+            assert_eq!(of(code, file), ErrorClass::InputOutput, "{code} {file}");
+        }
+        assert_eq!((of("42501", "aclchk.c"), of("XX000", "heapam.c")), (ErrorClass::Privilege, ErrorClass::Other));
     }
 
     #[test]

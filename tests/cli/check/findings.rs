@@ -1,5 +1,7 @@
 //! `check`: what can be wrong is named, with its exit code, and nothing is changed.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::support::activity::wait_for_lock;
@@ -9,8 +11,8 @@ use crate::support::cases::each;
 use crate::support::check::{check, finding, finds, is_found};
 use crate::support::history::{DAY_US, NOW_US, contents, insert_session, now_us};
 use crate::support::process::Held;
-use crate::support::server;
-use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
+use crate::support::server::{self, Server};
+use crate::support::{Database, Outcome, Role, Running, Schema, apply, run_at, tarsy_db, test};
 
 #[apply(test)]
 fn a_lost_table_is_found_at_a_revision_whose_shape_is_not_known(database: &Database) {
@@ -53,6 +55,22 @@ fn a_sound_baseline_is_sound(database: &Database) {
         assert_eq!(names, expected);
         assert!(checks.iter().all(|check| check["status"] == "ok"), "{report:#}");
     });
+}
+
+#[apply(test)]
+fn a_table_whose_file_the_server_may_not_read_is_no_missing_privilege() {
+    let server = Server::start(&[]);
+    let database = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
+    insert_session(&database, "s-1", "completed", Some(NOW_US));
+    let file = database.texts("SELECT pg_relation_filepath('alert_sessions')").remove(0).expect("a path");
+    let file = server.socket_directory().join("data").join(file);
+    server.stop("fast");
+    std::fs::set_permissions(&file, Permissions::from_mode(0)).expect("the file is ours");
+    server.run();
+    let checked = check(&database, &["--deep"]).expect(74);
+    is_found(&checked, "foreign keys", "failed", "could not open file");
+    run_at(database.url(), &["info"]).tells(&["check the disk of the server"]);
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("the file is ours");
 }
 
 #[apply(test)]

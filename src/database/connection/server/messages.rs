@@ -51,6 +51,7 @@ impl Message {
             hint: field(b'H'),
             context: field(b'W'),
             routine: field(b'R'),
+            file: field(b'F'),
         })
     }
 }
