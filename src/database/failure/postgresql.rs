@@ -224,6 +224,9 @@ pub(crate) fn class_of_login(answer: &Answer<'_>) -> ErrorClass {
         _ if matches!(answer.code, "53000" | "53100" | "53200" | "53400" | "58030" | "XX001" | "XX002") => {
             ErrorClass::ConnectionLost
         }
+        // It fails itself, as where it has no room for a file that each login needs. A pooler, which refuses names and
+        // settings with the same SQLSTATE, has no source file of the server.
+        _ if answer.code == "XX000" && answer.file.is_some() || is_of_files(answer) => ErrorClass::ConnectionLost,
         class => match class.exit_code() {
             ExitCode::Internal | ExitCode::Drift | ExitCode::Data | ExitCode::InputOutput => ErrorClass::Configuration,
             _ => class,
@@ -312,6 +315,11 @@ mod tests {
         for code in ["53100", "53200", "53400", "58030", "XX001"] {
             assert_eq!(of(code, "any"), ErrorClass::ConnectionLost, "{code}");
         }
+        let in_file = |code, file| class_of_login(&Answer { code, file: Some(file), ..Answer::default() });
+        for (code, file) in [("XX000", "relcache.c"), ("42501", "fd.c"), ("58P01", "md.c")] {
+            assert_eq!(in_file(code, file), ErrorClass::ConnectionLost, "{code} {file}");
+        }
+        assert_eq!(in_file("58P01", "dfmgr.c"), ErrorClass::Configuration);
         assert_eq!(of("53300", "any"), ErrorClass::TooManyConnections);
         assert_eq!(of("28P01", "any"), ErrorClass::Authentication);
         assert_eq!(of("0A000", "doesn't support command-line options"), ErrorClass::Configuration);
