@@ -719,6 +719,15 @@ fn every_failure_of_a_database() {
                 "no more connections allowed (max_client_conn)",
             )),
         ],
+        OutOfResources => [
+            database(cause(ErrorClass::OutOfResources)),
+            database(DatabaseCause::of_answer(&Answer {
+                code: "53200",
+                message: "out of shared memory",
+                hint: Some("You might need to increase max_locks_per_transaction."),
+                ..Answer::default()
+            })),
+        ],
         Disabled => [
             database(cause(ErrorClass::Disabled)),
             database(answered("55000", "database \"tarsy\" is not currently accepting connections")),

@@ -33,7 +33,7 @@ pub enum ExitCode {
     CannotCreate = 73,
     /// EX_IOERR: input, output, disks, damaged files.
     InputOutput = 74,
-    /// EX_TEMPFAIL: another session holds a lock or all connections; retry later.
+    /// EX_TEMPFAIL: other sessions hold a lock, all connections or the memory of the server; retry later.
     Busy = 75,
     /// EX_NOPERM: the login failed, or the role lacks a privilege.
     Privilege = 77,
@@ -144,13 +144,18 @@ impl ExitCode {
                 "input/output error, disk full, damaged file (see `--accept-damage`), a FIFO, device or socket in the place of a \
                  file"
             }
-            Self::Busy => "busy: lock timeout, deadlock, too many connections; `prune` retries for `--retry-for` first",
+            Self::Busy => {
+                "busy: lock timeout, deadlock, too many connections, a server without memory; `prune` retries for \
+                 `--retry-for` first"
+            }
             Self::Privilege => "authentication failed, or a privilege is missing",
             Self::Configuration => {
                 "configuration: URL, setting, TLS, no such database or role, a database that is not UTF8, a pooler in a mode that \
                  does not fit, no retention set"
             }
-            Self::DeadlineExceeded => "deadline of `wait --timeout` or `init --wait` exceeded (`prune --max-duration` exits with 0)",
+            Self::DeadlineExceeded => {
+                "deadline of `wait --timeout` or `init --wait` exceeded (`prune --max-duration` exits with 0)"
+            }
             Self::NotExecutable => {
                 "the command of `wait -- COMMAND` cannot be run; if it runs, its own exit code counts"
             }

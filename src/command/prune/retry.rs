@@ -54,7 +54,8 @@ impl Remedy {
 /// Whether the batch was cancelled because it was too large.
 pub(crate) fn is_too_large(error: &BatchError, size: u32) -> bool {
     let class = error.cause.class;
-    error.place == FailedIn::Database && matches!(class, ErrorClass::TimedOut | ErrorClass::DiskFull) && size > 1
+    let needs_less = matches!(class, ErrorClass::TimedOut | ErrorClass::DiskFull | ErrorClass::OutOfResources);
+    error.place == FailedIn::Database && needs_less && size > 1
 }
 
 /// Whether the cause is in the rows, not in the database or the connection.
@@ -243,6 +244,8 @@ mod tests {
     fn a_batch_that_takes_too_long_limits_the_size_and_a_session_that_does_is_left_out() {
         assert_eq!(remedy(FailedIn::Database, ErrorClass::TimedOut, 8), Remedy::LimitSize);
         assert_eq!(remedy(FailedIn::Database, ErrorClass::TimedOut, 1), Remedy::LeaveOut);
+        assert_eq!(remedy(FailedIn::Database, ErrorClass::OutOfResources, 8), Remedy::LimitSize);
+        assert_eq!(remedy(FailedIn::Database, ErrorClass::OutOfResources, 1), Remedy::TryAgain);
     }
 
     #[test]

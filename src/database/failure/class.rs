@@ -31,6 +31,8 @@ pub enum ErrorClass {
     ReadOnly,
     /// The server, or a pooler, has no free connection.
     TooManyConnections,
+    /// The server lacks memory, or has reached a limit of its settings.
+    OutOfResources,
     /// An administrator disabled the database for the time being.
     Disabled,
     /// Another session holds a lock.
@@ -100,9 +102,14 @@ impl ErrorClass {
     /// Whether the same attempt may succeed later without a change by the operator.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        use ErrorClass::{Busy, Conflict, Disabled, ReadOnly, SchemaPending, Standby, TooManyConnections};
+        use ErrorClass::{
+            Busy, Conflict, Disabled, OutOfResources, ReadOnly, SchemaPending, Standby, TooManyConnections,
+        };
         self.is_before_login()
-            || matches!(self, Standby | ReadOnly | TooManyConnections | Disabled | Busy | Conflict | SchemaPending)
+            || matches!(
+                self,
+                Standby | ReadOnly | TooManyConnections | OutOfResources | Disabled | Busy | Conflict | SchemaPending
+            )
     }
 
     /// The exit code of a command that ends with it.
@@ -120,7 +127,7 @@ impl ErrorClass {
             | Self::Standby
             | Self::ReadOnly
             | Self::Disabled => ExitCode::Unavailable,
-            Self::TooManyConnections | Self::Busy | Self::Conflict => ExitCode::Busy,
+            Self::TooManyConnections | Self::OutOfResources | Self::Busy | Self::Conflict => ExitCode::Busy,
             Self::Authentication | Self::Privilege | Self::FilePermission | Self::RowPolicy => ExitCode::Privilege,
             Self::NoSuchDatabase
             | Self::Encoding
@@ -153,6 +160,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Standby => "server is a standby",
             ErrorClass::ReadOnly => "database is read-only",
             ErrorClass::TooManyConnections => "too many connections",
+            ErrorClass::OutOfResources => "server out of resources",
             ErrorClass::Disabled => "database is disabled",
             ErrorClass::Busy => "locked by another session",
             ErrorClass::Conflict => "in conflict with another transaction",

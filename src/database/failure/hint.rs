@@ -72,7 +72,7 @@ impl DatabaseCause {
         }
     }
 
-    fn hint_of_class(&self) -> Option<&'static str> {
+    fn hint_of_class(&self) -> Option<&str> {
         Some(match self.class {
             // The other hosts may have failed in another way.
             class if class.is_transient() && self.is_without_primary() => {
@@ -199,6 +199,9 @@ impl DatabaseCause {
             ErrorClass::Disabled => "run `ENABLE ...` with this name in the pooler's admin console",
             ErrorClass::SchemaPending => "run `tarsy-db init`",
             ErrorClass::Schema => "`tarsy-db check` names the differences between the tables and their revision",
+            ErrorClass::OutOfResources => self.server().and_then(|server| server.hint.as_deref()).unwrap_or(
+                "end other sessions, or raise the limit that the server names, then run the same command again",
+            ),
             ErrorClass::TooManyConnections if self.message.contains("(max_") => {
                 "close a connection, or raise the named limit of the pooler"
             }

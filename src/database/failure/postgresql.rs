@@ -162,6 +162,7 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "57P03" => ErrorClass::StartingUp,
         "57P01" | "57P02" => ErrorClass::ShuttingDown,
         "53300" => ErrorClass::TooManyConnections,
+        "53000" | "53200" | "53400" => ErrorClass::OutOfResources,
         "55P03" => ErrorClass::Busy,
         "40001" | "40P01" => ErrorClass::Conflict,
         // Two sessions grant on the same object. The server does not translate this message.
@@ -323,6 +324,14 @@ mod tests {
         assert_eq!(of("53300", "any"), ErrorClass::TooManyConnections);
         assert_eq!(of("28P01", "any"), ErrorClass::Authentication);
         assert_eq!(of("0A000", "doesn't support command-line options"), ErrorClass::Configuration);
+    }
+
+    #[test]
+    fn a_server_without_memory_is_busy() {
+        for code in ["53000", "53200", "53400"] {
+            let class = class(&Answer { code, ..Answer::default() });
+            assert_eq!((class.exit_code(), class.is_transient()), (ExitCode::Busy, true), "{code}");
+        }
     }
 
     #[test]

@@ -48,6 +48,26 @@ fn an_empty_database_gets_the_baseline_and_is_then_left_alone(database: &Databas
 }
 
 #[apply(test)]
+fn a_server_without_room_for_locks_is_busy_and_no_object_is_blamed() {
+    let settings = ["max_locks_per_transaction = 10", "max_connections = 8", "autovacuum = off", "max_wal_senders = 0"];
+    let server = Server::start(&settings);
+    let database = Database::on(&server.url("postgres"));
+    database.with_connection(|connection| {
+        connection.execute(
+            "DO $$ BEGIN
+                 FOR i IN 1..100000 LOOP PERFORM pg_advisory_lock(i); END LOOP;
+             EXCEPTION WHEN out_of_memory THEN NULL;
+             END $$",
+        );
+        connection.execute("SELECT pg_advisory_unlock(i) FROM generate_series(1, 40) i");
+        let refused = init(&database, &["--to", "head"]).expect(75);
+        refused.tells(&["out of shared memory", "hint: You might need to increase max_locks_per_transaction."]);
+        connection.execute("SELECT pg_advisory_unlock_all()");
+    });
+    init(&database, &["--to", "head"]).expect(0);
+}
+
+#[apply(test)]
 fn ten_at_once_all_succeed(database: &Database) {
     let ten: Vec<_> = (0..10).map(|_| Running::start(database, &["init", "--output", "json"])).collect();
     let outcomes = ten.into_iter().map(|running| running.finish().expect(0).json()["outcome"].to_string());
