@@ -162,6 +162,7 @@ async fn checks(
     }
     checks.extend(checks_of_schema(arguments, settings, now, &reader).await);
     reader.end().await;
+    server::correct_time_zone(&settings.database.value, connection, &mut checks).await;
     Ok(checks)
 }
 

@@ -8,7 +8,7 @@ use sea_orm::{DbBackend, DbErr};
 use serde_json::json;
 
 use super::finding::Finding;
-use crate::database::connection::{row, rows};
+use crate::database::connection::{self, Connection, row, rows};
 use crate::database::failure::DatabaseCause;
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, Rows};
@@ -63,7 +63,7 @@ struct ServerFacts {
     encoding: String,
     is_standby: bool,
     is_read_only: bool,
-    /// The setting of the database or the role, if there is one.
+    /// The setting of the role or the database that is in force, if there is one.
     time_zone: Option<String>,
 }
 
@@ -123,11 +123,13 @@ async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> 
                       current_setting('server_encoding') AS encoding,
                       pg_is_in_recovery() AS standby,
                       current_setting('transaction_read_only') = 'on' AS read_only,
-                      (SELECT string_agg(split_part(c, '=', 2), ', ')
+                      (SELECT substr(c, strpos(c, '=') + 1)
                        FROM pg_db_role_setting s, unnest(s.setconfig) c
                        WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
                                                                           WHERE datname = current_database()))
-                         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))) AS time_zone";
+                         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))
+                       -- In this order the server prefers them.
+                       ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1) AS time_zone";
     let row = reader.read_catalogs(Rows::Visible, async |reading| row(reading, sql).await).await??;
     Ok(ServerFacts {
         version: row.try_get("", "version")?,
@@ -160,18 +162,38 @@ fn encoding(encoding: String) -> Finding {
     finding.with(data)
 }
 
+const TIME_ZONE: &str = "time zone";
+
 fn time_zone(zone: Option<&str>) -> Finding {
-    const NAME: &str = "time zone";
-    let is_utc = |zone: &str| matches!(zone.to_uppercase().as_str(), "UTC" | "ETC/UTC" | "GMT");
+    let zone = zone.map(|zone| if is_utc(zone) { "UTC" } else { zone });
     let finding = match zone {
-        Some(zone) if !is_utc(zone) => {
+        Some(zone) if zone != "UTC" => {
             let detail =
-                format!("the database or the role is set to {zone}: TARSy's events would get times in that zone");
-            Finding::new(NAME, Status::Warning, detail).because("not_utc")
+                format!("sessions of this role are set to {zone}: TARSy's events would get times in that zone");
+            Finding::new(TIME_ZONE, Status::Warning, detail).because("not_utc")
         }
-        _ => Finding::ok(NAME, "UTC"),
+        _ => Finding::ok(TIME_ZONE, "UTC"),
     };
     finding.with(json!({ "time_zone": zone }))
+}
+
+/// Whether a time zone is one of the names of UTC.
+pub(super) fn is_utc(zone: &str) -> bool {
+    let zone = zone.to_uppercase();
+    let name = zone.strip_prefix("ETC/").unwrap_or(&zone);
+    matches!(name, "UTC" | "UCT" | "GMT" | "GMT0" | "GMT+0" | "GMT-0" | "GREENWICH" | "UNIVERSAL" | "ZULU" | "<+00>+00")
+}
+
+/// Corrects what the catalogs say of the time zone by that of a session as the backend has it: the server's own setting is
+/// hidden from this program's sessions, which ask for UTC. `connection` is closed, so that one is enough.
+pub(super) async fn correct_time_zone(url: &DatabaseUrl, connection: &Connection, checks: &mut [Finding]) {
+    let DatabaseUrl::Postgresql(address) = url else { return };
+    let is_lost = checks.iter().any(|check| check.exit_code == ExitCode::Unavailable);
+    let Some(found) = checks.iter_mut().find(|check| check.name == TIME_ZONE && !is_lost) else { return };
+    connection.close().await.ok();
+    if let Ok(Some(zone)) = Box::pin(connection::time_zone(address)).await {
+        *found = time_zone(Some(&zone));
+    }
 }
 
 fn postgresql_writable(facts: &ServerFacts) -> Finding {
@@ -347,7 +369,7 @@ mod tests {
 
     #[test]
     fn every_name_of_utc_is_accepted() {
-        for zone in [None, Some("utc"), Some("Etc/UTC"), Some("GMT")] {
+        for zone in [None, Some("utc"), Some("Etc/UTC"), Some("GMT"), Some("Etc/Zulu"), Some("<+00>+00")] {
             assert_eq!(time_zone(zone).status, Status::Ok, "{zone:?}");
         }
         assert_eq!(time_zone(Some("Europe/Prague")).status, Status::Warning);

@@ -373,6 +373,27 @@ fn another_time_zone_is_a_warning() {
     database.create_schema(Schema::Baseline);
     database.execute(&format!("ALTER DATABASE {} SET timezone = 'Europe/Berlin'", database.name()));
     finds(&database, 0, "time zone", "warning", "Europe/Berlin");
+    // That of the role comes first, and that of the role in the database before it.
+    let (role, name) = (Role::new(&database), database.name());
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", role.name));
+    let words = ["check", "--output", "json"];
+    database.execute(&format!("ALTER ROLE {} SET timezone = 'Etc/UTC'", role.name));
+    is_found(&run_at(&role.url(), &words), "time zone", "ok", "UTC");
+    database.execute(&format!("ALTER ROLE {} IN DATABASE {name} SET timezone = 'Asia/Tokyo'", role.name));
+    let checked = run_at(&role.url(), &words);
+    is_found(&checked, "time zone", "warning", "sessions of this role are set to Asia/Tokyo");
+    // Another session than the one that is counted is not needed.
+    database.execute(&format!("ALTER ROLE {} CONNECTION LIMIT 1", role.name));
+    assert_eq!(run_at(&role.url(), &words).code, checked.code);
+}
+
+#[apply(test)]
+fn another_time_zone_of_the_server_is_a_warning() {
+    let server = Server::start(&["timezone = 'Europe/Berlin'"]);
+    let database = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
+    finds(&database, 0, "time zone", "warning", "sessions of this role are set to Europe/Berlin");
+    database.execute(&format!("ALTER DATABASE {} SET timezone = 'UTC'", database.name()));
+    finds(&database, 0, "time zone", "ok", "UTC");
 }
 
 #[apply(test)]

@@ -43,6 +43,7 @@ use tokio::net::TcpStream;
 
 pub(super) use self::messages::Message;
 pub(super) use self::socket::Stream;
+pub(super) use self::target::reported;
 
 use self::failure::{Failure, Reach};
 use self::login::{Credentials, log_in};
