@@ -341,7 +341,9 @@ impl PruneRun<'_> {
     async fn give_space_back(&mut self, blocks: &mut Vec<Block>, ending: &mut Ending) {
         let wants_vacuum = self.arguments.vacuum && ending.stopped.is_none();
         let give_back = async { if wants_vacuum { self.vacuum().await } else { self.reclaimable().await } };
-        match self.bounds.over((Verb::Vacuum, "the database"), give_back).await {
+        let action =
+            if wants_vacuum { (Verb::Vacuum, "the database") } else { (Verb::Measure, "the reclaimable space") };
+        match self.bounds.over(action, give_back).await {
             Ok(freed) => {
                 blocks.extend(freed.lines().into_iter().map(Block::Line));
                 self.summary.space = Some(freed);
@@ -353,7 +355,11 @@ impl PruneRun<'_> {
             }
             Err(error) => {
                 self.history.is_connected &= !is_lost(&error);
-                ending.stopped = Some(Stop::Failed(error));
+                match wants_vacuum {
+                    true => ending.stopped = Some(Stop::Failed(error)),
+                    // It only informs.
+                    false => tracing::warn!("{error}: {}", error.causes().join(": ")),
+                }
             }
         }
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::support::activity::WAITS_FOR_LOCK;
 use crate::support::archive::prune_into;
 use crate::support::cases::each;
@@ -12,6 +14,7 @@ use crate::support::history::{
 };
 use crate::support::process::{Held, wait_until};
 use crate::support::prune::{prune, start_to_prune, start_to_prune_at};
+use crate::support::revision::init;
 use crate::support::server::Server;
 use crate::support::{Database, Outcome, Role, Running, Schema, apply, tarsy_db, test};
 
@@ -418,6 +421,24 @@ fn a_file_with_a_writer_is_busy_and_loses_nothing() {
     assert_whole(&database, 1);
     Outcome::of(&mut command).expect(0);
     assert_whole(&database, 0);
+}
+
+#[apply(test)]
+fn a_run_that_cannot_measure_what_it_left_is_done() {
+    let database = three_old_sessions();
+    init(&database, &["--to", "head"]).expect(0);
+    let halt = Held::halt_removals(&database);
+    let run = start_to_prune(&database, &[]);
+    database.wait_until(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'tarsy' AND wait_event = 'PgSleep'",
+    );
+    let other = Held::begin(&database, "LOCK TABLE events");
+    halt.close();
+    let pruned = run.finish().expect(0);
+    other.close();
+    pruned.tells(&["cannot measure the reclaimable space"]);
+    assert_eq!((&pruned.json()["removed"]["sessions"], &pruned.json()["space"]), (&3.into(), &Value::Null));
 }
 
 #[apply(test)]
