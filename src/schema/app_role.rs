@@ -4,6 +4,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, Statement, Value};
 
+use super::time_zone::is_utc;
 use super::visible::texts;
 use crate::database::connection::row;
 use crate::database::failure::{DatabaseCause, DatabaseError, ResultExt, Verb};
@@ -111,9 +112,17 @@ pub(crate) struct RoleFacts {
     pub search_path: String,
     /// The schemas of TARSy's tables.
     pub schemas: Vec<String>,
-    /// The statement that lets the role find them.
-    pub set_path: String,
+    /// The search path that lets the role find them.
+    pub path: String,
+    /// The beginning of the statement that changes a setting of the role.
+    pub set: String,
+    /// The settings of the role or of the database that are in force for it, as `name=value`, of those that change what the
+    /// backend can do.
+    pub settings: Vec<String>,
 }
+
+/// The values that switch a setting on, as the server stores them.
+const ON: [&str; 6] = ["on", "true", "t", "yes", "y", "1"];
 
 impl RoleFacts {
     /// The sentence for the operator if the role can change the schema.
@@ -146,10 +155,48 @@ impl RoleFacts {
     pub(crate) fn wrong_path(&self, role: &str) -> Option<String> {
         let path = schemas_of(&self.search_path, role);
         let schema = self.schemas.iter().find(|schema| !path.contains(schema))?;
-        let Self { search_path, set_path, .. } = self;
+        let Self { search_path, set, path, .. } = self;
         Some(format!(
             "`{role}` does not find the tables in the schema `{schema}`, because its search path is `{search_path}`; run \
-             `{set_path}`"
+             `{set} search_path = {path}`"
+        ))
+    }
+
+    /// A setting of the role or of the database.
+    fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find_map(|setting| setting.strip_prefix(name)?.strip_prefix('='))
+    }
+
+    /// The sentence for the operator if the role cannot write.
+    #[must_use]
+    pub(crate) fn read_only(&self, role: &str) -> Option<String> {
+        let value = self.setting("default_transaction_read_only")?.to_lowercase();
+        ON.contains(&value.as_str()).then(|| {
+            format!("transactions of `{role}` are read-only; run `{} default_transaction_read_only = off`", self.set)
+        })
+    }
+
+    /// The sentence for the operator if the server does not enforce foreign keys in the role's sessions.
+    #[must_use]
+    pub(crate) fn unenforced_keys(&self, role: &str) -> Option<String> {
+        let value = self.setting("session_replication_role")?;
+        value.eq_ignore_ascii_case("replica").then(|| {
+            format!(
+                "foreign keys are not enforced for `{role}`, because its `session_replication_role` is `replica`; let a \
+                 superuser run `{} session_replication_role = origin`",
+                self.set
+            )
+        })
+    }
+
+    /// The sentence for the operator if the role's sessions have another time zone than UTC.
+    #[must_use]
+    pub(crate) fn other_time_zone(&self, role: &str) -> Option<String> {
+        let zone = self.setting("timezone").filter(|zone| !is_utc(zone))?;
+        Some(format!(
+            "sessions of `{role}` are set to {zone}: TARSy's events would get times in that zone; run \
+             `{} timezone = 'UTC'`",
+            self.set
         ))
     }
 }
@@ -190,7 +237,9 @@ pub(crate) async fn facts(connection: &Transaction, role: &str) -> Result<Option
             row_secured: row.try_get("", "row_secured")?,
             search_path: row.try_get("", "search_path")?,
             schemas: homes,
-            set_path: row.try_get::<Option<String>>("", "set_path")?.unwrap_or_default(),
+            path: row.try_get::<Option<String>>("", "path")?.unwrap_or_default(),
+            set: row.try_get("", "set")?,
+            settings: row.try_get("", "settings")?,
         })
     };
     found.map(facts).transpose()
@@ -328,12 +377,29 @@ mod tests {
         let facts = |search_path: &str| RoleFacts {
             search_path: search_path.to_owned(),
             schemas: vec!["tarsy".to_owned()],
-            set_path: "ALTER ROLE ...".to_owned(),
+            path: "tarsy".to_owned(),
+            set: "ALTER ROLE ... SET".to_owned(),
             ..RoleFacts::default()
         };
         assert_eq!(facts("public, tarsy").wrong_path("backend"), None);
         assert_eq!(facts("\"$user\"").wrong_path("tarsy"), None);
         let wrong = facts("public").wrong_path("backend").expect("a sentence");
-        assert!(wrong.ends_with("because its search path is `public`; run `ALTER ROLE ...`"), "{wrong}");
+        assert!(
+            wrong.ends_with("because its search path is `public`; run `ALTER ROLE ... SET search_path = tarsy`"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
+    fn settings_that_keep_the_backend_from_its_work_are_told_with_the_statement() {
+        let facts = |setting: &str| RoleFacts { settings: vec![setting.to_owned()], ..RoleFacts::default() };
+        assert!(facts("default_transaction_read_only=on").read_only("a").is_some());
+        assert!(facts("session_replication_role=replica").unenforced_keys("a").is_some());
+        assert!(
+            facts("timezone=Asia/Tokyo").other_time_zone("a").is_some_and(|text| text.contains("timezone = 'UTC'"))
+        );
+        assert_eq!(facts("default_transaction_read_only=off").read_only("a"), None);
+        assert_eq!(facts("session_replication_role=origin").unenforced_keys("a"), None);
+        assert_eq!(facts("timezone=Etc/UTC").other_time_zone("a"), None);
     }
 }

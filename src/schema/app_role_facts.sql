@@ -1,10 +1,9 @@
 -- What the catalog says of a role. $1: the role; $2, $3: TARSy's tables and their schemas; $4: the schemas of the tables;
 -- $5: whether the search path of this session is that of the server.
 WITH settings AS (
-    SELECT s.setrole, s.setdatabase, substr(c, length('search_path=') + 1) AS path
+    SELECT s.setrole, s.setdatabase, lower(split_part(c, '=', 1)) AS name, substr(c, strpos(c, '=') + 1) AS value
     FROM pg_db_role_setting s, unnest(s.setconfig) c
-    WHERE starts_with(c, 'search_path=')
-      AND s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+    WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
 ),
 obstacles AS (
     SELECT o.oid, v.*
@@ -46,11 +45,16 @@ SELECT ARRAY(SELECT t.name
                                                                 AND pg_has_role(r.oid, g.oid, 'USAGE')))) p), false)
              ORDER BY 1) AS row_secured,
        -- The server prefers them in this order. Without a setting it is the server's, which is known if it is in force here.
-       coalesce((SELECT path FROM settings WHERE setrole = r.oid ORDER BY setdatabase DESC LIMIT 1),
-                (SELECT path FROM settings WHERE setrole = 0 ORDER BY setdatabase DESC LIMIT 1),
+       coalesce((SELECT value FROM settings WHERE name = 'search_path' AND setrole IN (0, r.oid)
+                 ORDER BY setrole <> 0 DESC, setdatabase <> 0 DESC LIMIT 1),
                 CASE WHEN $5 THEN p.reset_val ELSE p.boot_val END) AS search_path,
-       format('ALTER ROLE %I IN DATABASE %I SET search_path = %s', $1::text, current_database(),
-              (SELECT string_agg(quote_ident(name), ', ' ORDER BY place) FROM unnest($4::text[]) WITH ORDINALITY s (name, place)))
-           AS set_path
+       format('ALTER ROLE %I IN DATABASE %I SET', $1::text, current_database()) AS set,
+       (SELECT string_agg(quote_ident(name), ', ' ORDER BY place) FROM unnest($4::text[]) WITH ORDINALITY s (name, place))
+           AS path,
+       -- Without a setting of the role or the database these are those of the server, which the other checks judge.
+       ARRAY(SELECT DISTINCT ON (name) name || '=' || value FROM settings
+             WHERE setrole IN (0, r.oid)
+               AND name IN ('default_transaction_read_only', 'session_replication_role', 'timezone')
+             ORDER BY name, setrole <> 0 DESC, setdatabase <> 0 DESC) AS settings
 FROM pg_roles r, pg_settings p
 WHERE r.rolname = $1 AND p.name = 'search_path'

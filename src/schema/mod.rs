@@ -22,6 +22,7 @@
 //! | [`privilege`] | privileges that the role lacks |
 //! | [`row_policy`] | policies that hide rows |
 //! | [`encoding`] | the encoding of a PostgreSQL database |
+//! | [`time_zone`] | the time zone of sessions |
 //! | [`read`] | reads the schema of a live database |
 //! | [`state`] | the ledger and the tables of a database, and what `init` does with them |
 //! | [`state_error`] | why a database is not a history that this version knows |
@@ -55,6 +56,7 @@ pub(crate) mod row_policy;
 pub(crate) mod sequence;
 pub(crate) mod state;
 pub(crate) mod state_error;
+pub(crate) mod time_zone;
 pub(crate) mod upgrade;
 pub(crate) mod variant;
 pub(crate) mod visible;

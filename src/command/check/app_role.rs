@@ -40,11 +40,17 @@ fn judged(role: &str, facts: &RoleFacts, changes: &[RoleChange]) -> Finding {
     worries.extend(app_role::excess(role, changes));
     worries.extend(app_role::shared(role, changes));
     worries.extend(facts.wrong_path(role));
+    worries.extend([facts.unenforced_keys(role), facts.other_time_zone(role)].into_iter().flatten());
+    let read_only = facts.read_only(role);
     if !needed.is_empty() {
         let title = format!("`{role}` lacks what TARSy's backend needs; `tarsy-db init --app-role` grants it, or run");
-        let lines = std::iter::once(title).chain(needed).chain(worries);
+        let lines = std::iter::once(title).chain(needed).chain(read_only).chain(worries);
         let finding = Finding::failed(NAME, ExitCode::Privilege, lines.collect::<Vec<_>>());
         return finding.because("privileges_missing").with(data);
+    }
+    if let Some(read_only) = read_only {
+        let lines = std::iter::once(read_only).chain(worries).collect::<Vec<_>>();
+        return Finding::failed(NAME, ExitCode::Unavailable, lines).because("read_only").with(data);
     }
     let mut lines = vec![format!("`{role}` {can}")];
     lines.extend(facts.ownership(role));

@@ -23,6 +23,7 @@ use crate::schema::encoding;
 use crate::schema::privilege::{self, MissingPrivilege, USAGE};
 use crate::schema::row_policy::{self, RowPolicies};
 use crate::schema::state::SchemaState;
+use crate::schema::time_zone::is_utc;
 
 /// The oldest PostgreSQL release that is still supported upstream.
 const OLDEST_POSTGRESQL: i32 = 15;
@@ -175,13 +176,6 @@ fn time_zone(zone: Option<&str>) -> Finding {
         _ => Finding::ok(TIME_ZONE, "UTC"),
     };
     finding.with(json!({ "time_zone": zone }))
-}
-
-/// Whether a time zone is one of the names of UTC.
-pub(super) fn is_utc(zone: &str) -> bool {
-    let zone = zone.to_uppercase();
-    let name = zone.strip_prefix("ETC/").unwrap_or(&zone);
-    matches!(name, "UTC" | "UCT" | "GMT" | "GMT0" | "GMT+0" | "GMT-0" | "GREENWICH" | "UNIVERSAL" | "ZULU" | "<+00>+00")
 }
 
 /// Corrects what the catalogs say of the time zone by that of a session as the backend has it: the server's own setting is

@@ -96,6 +96,30 @@ fn a_role_that_would_not_find_the_tables_is_warned_of_with_the_statement() {
     database.execute(&format!("DROP OWNED BY {backend}; DROP ROLE {backend}"));
 }
 
+#[apply(test)]
+fn settings_that_keep_the_backend_from_its_work_are_said_with_the_statement() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let role = Role::new(&database);
+    let (name, of) = (&role.name, database.name());
+    init(&database, &["--app-role", name]).expect(0);
+    let cases = [
+        ("default_transaction_read_only", "on", 69, "failed", "off"),
+        ("session_replication_role", "replica", 0, "warning", "origin"),
+        ("timezone", "'Asia/Tokyo'", 0, "warning", "'UTC'"),
+    ];
+    for (setting, value, code, status, right) in cases {
+        database.execute(&format!("ALTER ROLE {name} SET {setting} = {value}"));
+        let statement = format!("ALTER ROLE {name} IN DATABASE {of} SET {setting} = {right}");
+        is_found(&check(&database, &["--as-role", name]).expect(code), NAME, status, &statement);
+        database.execute(&statement);
+        is_found(&check(&database, &["--as-role", name]).expect(0), NAME, "ok", "");
+    }
+    database.execute(&format!("ALTER ROLE {name} IN DATABASE {of} RESET ALL; ALTER ROLE {name} RESET ALL"));
+    // The setting of the database counts as well.
+    database.execute(&format!("ALTER DATABASE {of} SET timezone = 'Asia/Tokyo'"));
+    is_found(&check(&database, &["--as-role", name]).expect(0), NAME, "warning", "Asia/Tokyo");
+}
+
 /// The statements that `check` lists in a warning about what the role has beyond its needs.
 #[track_caller]
 fn revokes(database: &Database, role: &str) -> Vec<String> {
