@@ -92,10 +92,9 @@ pub(crate) async fn postgresql_sizes(
     locked: LockedTables,
 ) -> Result<Vec<TableInfo>, DbErr> {
     let sql = "SELECT c.relname::text AS name, c.nspname::text AS schema, t.reltuples::bigint AS estimate,
-                      CASE WHEN m.is_free THEN pg_relation_size(c.oid) END AS table_bytes,
-                      CASE WHEN m.is_free THEN pg_indexes_size(c.oid) END AS index_bytes,
-                      CASE WHEN m.is_free THEN coalesce(pg_total_relation_size(nullif(t.reltoastrelid, 0)), 0) END
-                          AS toast_bytes
+                      CASE WHEN m.is_free THEN coalesce(s.table_bytes, 0) END AS table_bytes,
+                      CASE WHEN m.is_free THEN coalesce(s.index_bytes, 0) END AS index_bytes,
+                      CASE WHEN m.is_free THEN coalesce(s.toast_bytes, 0) END AS toast_bytes
                FROM visible c JOIN pg_class t ON t.oid = c.oid
                CROSS JOIN LATERAL (
                    SELECT $4 OR NOT EXISTS (SELECT FROM pg_locks l
@@ -106,7 +105,16 @@ pub(crate) async fn postgresql_sizes(
                                               AND l.database = (SELECT d.oid FROM pg_database d
                                                                 WHERE d.datname = current_database())) AS is_free
                    OFFSET 0) m
-               WHERE c.relkind = 'r' AND (c.relname = ANY ($2)) = $3 ORDER BY c.relname";
+               CROSS JOIN LATERAL (
+                   -- The rows of a partitioned table are in its partitions.
+                   SELECT sum(pg_relation_size(p.oid))::bigint AS table_bytes,
+                          sum(pg_indexes_size(p.oid))::bigint AS index_bytes,
+                          sum(coalesce(pg_total_relation_size(nullif(p.reltoastrelid, 0)), 0))::bigint AS toast_bytes
+                   FROM unnest(c.oid || ARRAY(SELECT relid::oid FROM pg_partition_tree(c.oid)
+                                              WHERE isleaf AND c.relkind = 'p')) AS part (oid)
+                   JOIN pg_class p ON p.oid = part.oid
+                   WHERE m.is_free) s
+               WHERE (c.relkind = 'r' OR c.relkind = 'p' AND $3) AND (c.relname = ANY ($2)) = $3 ORDER BY c.relname";
     let values = [
         visible::texts(&tables_of_tarsy().collect::<Vec<_>>()),
         (owner == Owner::Tarsy).into(),

@@ -51,26 +51,31 @@ pub(crate) async fn tables(connection: &Transaction, schema: &Schema) -> Result<
     Ok(tables)
 }
 
-/// Most of the space is in the TOAST tables, which have dead rows of their own. A table may be vacuumed by its owner,
-/// by the owner of the database, and since PostgreSQL 17 by roles with the MAINTAIN privilege. `$1` are the tables, `$2`
-/// their schemas.
+/// Most of the space is in the TOAST tables, which have dead rows of their own. The space of a partitioned table is in its
+/// partitions, which a vacuum of the table includes. A table may be vacuumed by its owner, by the owner of the database,
+/// and since PostgreSQL 17 by roles with the MAINTAIN privilege. `$1` are the tables, `$2` their schemas.
 const TABLES: &str = "
     SELECT c.relname::text AS name,
-           pg_stat_get_live_tuples(c.oid) AS live_rows, pg_stat_get_dead_tuples(c.oid) AS dead_rows,
-           pg_total_relation_size(c.oid) AS bytes,
-           (SELECT coalesce(sum(pg_relation_size(part) * pg_stat_get_dead_tuples(part)::float8
-                                / nullif(pg_stat_get_live_tuples(part) + pg_stat_get_dead_tuples(part), 0)), 0)::bigint
-            FROM unnest(ARRAY[c.oid, nullif(c.reltoastrelid, 0)]) part) AS reclaimable_bytes,
-           to_char(pg_stat_get_last_vacuum_time(c.oid) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+           sum(pg_stat_get_live_tuples(p.oid))::bigint AS live_rows,
+           sum(pg_stat_get_dead_tuples(p.oid))::bigint AS dead_rows,
+           sum(pg_total_relation_size(p.oid))::bigint AS bytes,
+           sum((SELECT coalesce(sum(pg_relation_size(f) * pg_stat_get_dead_tuples(f)::float8
+                                    / nullif(pg_stat_get_live_tuples(f) + pg_stat_get_dead_tuples(f), 0)), 0)
+                FROM unnest(ARRAY[p.oid, nullif(p.reltoastrelid, 0)]) f))::bigint AS reclaimable_bytes,
+           to_char(max(pg_stat_get_last_vacuum_time(p.oid)) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
                AS last_vacuum,
-           to_char(pg_stat_get_last_autovacuum_time(c.oid) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+           to_char(max(pg_stat_get_last_autovacuum_time(p.oid)) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
                AS last_autovacuum,
-           pg_has_role(c.relowner, 'USAGE') OR pg_has_role(d.datdba, 'USAGE')
-               OR CASE WHEN current_setting('server_version_num')::int >= 170000
-                       THEN has_table_privilege(c.oid, 'MAINTAIN') ELSE false END AS may_vacuum
+           bool_and(pg_has_role(p.relowner, 'USAGE') OR pg_has_role(d.datdba, 'USAGE')
+                    OR CASE WHEN current_setting('server_version_num')::int >= 170000
+                            THEN has_table_privilege(p.oid, 'MAINTAIN') ELSE false END) AS may_vacuum
     FROM unnest($1, $2) AS t (name, schema)
     JOIN pg_namespace n ON n.nspname = t.schema
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name
     JOIN pg_database d ON d.datname = current_database()
-    WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+    CROSS JOIN LATERAL unnest(c.oid || ARRAY(SELECT relid::oid FROM pg_partition_tree(c.oid)
+                                             WHERE isleaf AND c.relkind = 'p')) AS part (oid)
+    JOIN pg_class p ON p.oid = part.oid
+    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+    GROUP BY c.oid, c.relname
     ORDER BY c.relname";

@@ -99,6 +99,29 @@ fn space_that_was_left_is_shown_with_what_reclaims_it(database: &Database) {
 }
 
 #[apply(test)]
+fn the_space_of_a_partitioned_table_is_that_of_its_partitions() {
+    let database = Database::postgresql();
+    mostly_removed(&database);
+    database.execute(
+        "ALTER TABLE llm_interactions RENAME TO one;
+         CREATE TABLE llm_interactions (LIKE one) PARTITION BY LIST (interaction_id);
+         ALTER TABLE llm_interactions ATTACH PARTITION one DEFAULT",
+    );
+    let report = info(&database, &[]);
+    let of = |tables: &Value| {
+        let tables = tables.as_array().expect("a list of tables").clone();
+        tables.into_iter().find(|table| table["table"] == "llm_interactions").expect("the table")
+    };
+    let table = of(&report["tables"]);
+    let bytes = ["table_bytes", "index_bytes", "toast_bytes"].map(|kind| table[kind].as_u64().expect("a number"));
+    assert!(bytes.iter().all(|bytes| *bytes > 0), "{table:#}");
+    assert_eq!(of(&report["space"]["tables"])["bytes"].as_u64().map(|whole| whole >= bytes.iter().sum()), Some(true));
+    let freed = vacuum(&database);
+    let part = freed.parts.iter().find(|part| part.name == "llm_interactions").expect("the part");
+    assert!(part.bytes_after < part.bytes_before, "{freed:?}");
+}
+
+#[apply(test)]
 fn little_space_has_no_next_command(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "s", "completed", Some(NOW_US));
