@@ -16,6 +16,8 @@ use crate::history::entity::{count_rows, select, shown};
 use crate::history::retention::policy::has_start;
 use crate::schema::visible;
 
+/// The first microsecond that has no date of four digits.
+const YEAR_10000_US: i64 = 253_402_300_800_000_000;
 /// How many weeks the chart shows.
 const WEEKS: i64 = 26;
 const WEEK_SECONDS: i64 = 7 * 86_400;
@@ -191,6 +193,8 @@ pub(crate) async fn by_week(connection: &Transaction) -> Result<Vec<Week>, DbErr
         .expr(count_rows())
         .filter(has_start(connection.backend()))
         .filter(Column::StartedAtUs.gte(0))
+        // A time behind the year 9999 would hide the weeks of all others.
+        .filter(Column::StartedAtUs.lt(YEAR_10000_US))
         .group_by(Expr::cust("1"));
     let last = QueryTrait::query(&mut weeks_with_sessions).order_by_expr(Expr::cust("1"), Order::Desc);
     last.limit(WEEKS.unsigned_abs());

@@ -158,10 +158,11 @@ fn a_revision_of_none_in_spite_of_its_constraint_is_none() {
 }
 
 #[apply(test)]
-fn a_gap_of_years_does_not_hide_the_last_weeks(database: &Database) {
+fn a_gap_of_years_or_a_time_without_a_date_does_not_hide_the_last_weeks(database: &Database) {
     database.create_schema(Schema::Baseline);
     insert_session(database, "s-1", "completed", Some(MONDAY_US - 3650 * DAY_US));
     insert_session(database, "s-2", "completed", Some(MONDAY_US));
+    insert_session(database, "no date", "completed", Some(i64::MAX));
     let report = info(database, &[]);
     let weeks = report["sessions"]["by_week"].as_array().expect("a list of weeks");
     assert_eq!(weeks.len(), 26);
