@@ -107,6 +107,12 @@ impl TablePlan {
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|own| own.name == column)
     }
+
+    /// Whether a column is copied, and is text on the target.
+    #[must_use]
+    pub(crate) fn is_text(&self, column: &str) -> bool {
+        self.position(column).is_some_and(|index| matches!(self.columns[index].target, ColumnType::Text(_)))
+    }
 }
 
 /// The PostgreSQL schema for a SQLite schema `expected`, relaxed to accept the source's rows: for `--check-only`, which

@@ -166,7 +166,9 @@ pub(crate) async fn closest(
     };
     let Some(revision) = Revision::from_id(revision) else { return Ok(None) };
     // Another server's record of the same schema spares most runs a replay. Only a replay here tells what is wrong.
-    if let Some(sound) = closest_recorded(connection, state, found).filter(|(_, closest)| closest.faults().next().is_none()) {
+    if let Some(sound) =
+        closest_recorded(connection, state, found).filter(|(_, closest)| closest.faults().next().is_none())
+    {
         return Ok(Some(sound));
     }
     let expected = expected::replay_with_early(connection, revision, &early::columns(revision, found)).await?;

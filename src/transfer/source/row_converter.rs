@@ -1,17 +1,20 @@
 //! Converts a row: its values for PostgreSQL, what policies changed, and its hazards.
 
+use std::borrow::Cow;
+
 use super::pass::{Pass, Purpose};
 use super::row::AnyRow;
+use super::undecided::{MAX_GROWTH, SAFE_ENTRY};
 use crate::database::sqlite_value::SqliteValue;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::source::undecided::SAFE_ENTRY;
 use crate::transfer::value::change::Change;
+use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::convert::{Converted, convert, truncated};
 use crate::transfer::value::digest::{RowDigester, bucket};
 use crate::transfer::value::hazard::{Hazard, Values};
 use crate::transfer::value::normalization::NormalizationCounts;
 use crate::transfer::value::pg_value::PgValue;
-use crate::transfer::value::policy::{Class, Policy};
+use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// A converted row.
 #[derive(Default)]
@@ -53,11 +56,9 @@ impl<'p> RowConverter<'p> {
     fn add_value<'r>(&self, row: AnyRow<'r>, index: usize, converted: &mut ConvertedRow<'r>) {
         let (table, column) = (&self.pass.table, &self.pass.table.columns[index]);
         let stored = row.stored(index);
-        let cut = self.cut_for_index(index, stored);
         let Converted { value, faults, changes, normalizations } =
-            convert(cut.unwrap_or(stored), column, &self.pass.policies, &mut converted.digester);
-        let cutting = cut.map(|_| (Class::IndexEntry, Policy::Truncate));
-        for (class, policy) in cutting.into_iter().chain(changes) {
+            convert_for(table, index, &self.pass.policies, stored, &mut converted.digester);
+        for (class, policy) in changes {
             let key = self.pass.shown_key(row);
             converted.changes.push(Change::of_value(&table.name, key, &column.name, class, policy, stored));
         }
@@ -76,27 +77,44 @@ impl<'p> RowConverter<'p> {
 
     /// Converts a single value.
     pub(crate) fn value<'r>(&self, row: AnyRow<'r>, index: usize) -> PgValue<'r> {
-        let stored = row.stored(index);
-        let cut = self.cut_for_index(index, stored).unwrap_or(stored);
-        convert(cut, &self.pass.table.columns[index], &self.pass.policies, &mut RowDigester::default()).value
+        convert_for(&self.pass.table, index, &self.pass.policies, row.stored(index), &mut RowDigester::default()).value
     }
+}
 
-    /// With the policy `index-entry=truncate`, the beginning of a value that certainly fits into a b-tree; `None` if
-    /// the whole value does.
-    fn cut_for_index<'r>(&self, index: usize, value: SqliteValue<'r>) -> Option<SqliteValue<'r>> {
-        let name = &self.pass.table.columns[index].name;
-        let is_too_long = |bytes: &[u8]| {
-            bytes.len() > SAFE_ENTRY
-                && self.pass.policies.of(Class::IndexEntry) == Policy::Truncate
-                && self.pass.table.b_trees.iter().flatten().any(|column| column == name)
-        };
-        match value {
-            SqliteValue::Text(bytes) if is_too_long(bytes) => Some(SqliteValue::Text(truncated(bytes, SAFE_ENTRY))),
-            // The policy for storage classes may convert it to text.
-            SqliteValue::Blob(bytes) if is_too_long(bytes) => Some(SqliteValue::Blob(truncated(bytes, SAFE_ENTRY))),
-            _ => None,
-        }
+/// Converts a value for the column at this position. With the policy `index-entry=truncate` a text of a b-tree is cut
+/// to what certainly fits.
+fn convert_for<'r>(
+    table: &TablePlan,
+    index: usize,
+    policies: &Policies,
+    stored: SqliteValue<'r>,
+    digester: &mut RowDigester,
+) -> Converted<'r> {
+    let column = &table.columns[index];
+    let may_be_cut = policies.of(Class::IndexEntry) == Policy::Truncate
+        && stored.size() * MAX_GROWTH > SAFE_ENTRY
+        && matches!(column.target, ColumnType::Text(_))
+        && table.b_trees.iter().flatten().any(|name| *name == column.name);
+    if !may_be_cut {
+        return convert(stored, column, policies, digester);
     }
+    // Other policies may make it shorter, or NULL.
+    let mut converted = convert(stored, column, policies, &mut RowDigester::default());
+    if !converted.faults.is_empty() {
+        return converted;
+    }
+    if let PgValue::Bytes(text) = &mut converted.value
+        && text.len() > SAFE_ENTRY
+    {
+        let end = truncated(text, SAFE_ENTRY).len();
+        match text {
+            Cow::Borrowed(whole) => *whole = &whole[..end],
+            Cow::Owned(whole) => whole.truncate(end),
+        }
+        converted.changes.insert(0, (Class::IndexEntry, Policy::Truncate));
+    }
+    digester.add(&converted.value).expect("only `jsonb` is parsed");
+    converted
 }
 
 impl ConvertedRow<'_> {
@@ -115,8 +133,6 @@ mod tests {
 
     use super::*;
     use crate::transfer::value::column::ColumnPlan;
-    use crate::transfer::value::column_type::ColumnType;
-    use crate::transfer::value::policy::Policies;
 
     fn pass(choices: &[&str]) -> Pass {
         let column = |name: &str, target| ColumnPlan { name: name.to_owned(), target, nullable: true };
@@ -155,13 +171,30 @@ mod tests {
 
     #[test]
     fn a_text_too_long_for_an_index_is_cut_and_its_original_recorded() {
-        let (pass, row) = (pass(&["index-entry=truncate", "nul=strip"]), row(&"\0x".repeat(SAFE_ENTRY)));
+        let (pass, row) = (pass(&["index-entry=truncate", "nul=strip"]), row(&"\0x".repeat(2 * SAFE_ENTRY)));
         let converted = RowConverter::new(&pass).convert(AnyRow::Placeholder(&row));
         let classes: Vec<_> = converted.changes.iter().map(|change| change.class).collect();
         assert_eq!(classes, [Class::IndexEntry, Class::Nul]);
-        assert_eq!(converted.values[1], PgValue::Bytes("x".repeat(SAFE_ENTRY / 2).into_bytes().into()));
+        assert_eq!(converted.values[1], PgValue::Bytes("x".repeat(SAFE_ENTRY).into_bytes().into()));
         let [cut, stripped] = converted.changes.as_slice() else { panic!("two changes") };
         assert_eq!(cut.original, stripped.original);
-        assert!(cut.original.len() > 2 * SAFE_ENTRY);
+        assert!(cut.original.len() > 4 * SAFE_ENTRY);
+    }
+
+    #[test]
+    fn only_a_text_that_is_too_long_after_the_other_policies_is_cut() {
+        let cases = [
+            ("nul=strip", "\0x".repeat(SAFE_ENTRY), vec![Class::Nul], SAFE_ENTRY),
+            ("nul=replace", "\0".repeat(SAFE_ENTRY / 2), vec![Class::IndexEntry, Class::Nul], SAFE_ENTRY - 2),
+            ("nul=fail", "\0x".repeat(SAFE_ENTRY), vec![], 0),
+        ];
+        for (choice, text, expected, length) in cases {
+            let (pass, row) = (pass(&["index-entry=truncate", choice]), row(&text));
+            let converted = RowConverter::new(&pass).convert(AnyRow::Placeholder(&row));
+            let classes: Vec<_> = converted.changes.iter().map(|change| change.class).collect();
+            assert_eq!(classes, expected, "{choice}");
+            let PgValue::Bytes(text) = &converted.values[1] else { panic!("a text") };
+            assert!(!converted.hazards.is_empty() || text.len() == length, "{choice}: {}", text.len());
+        }
     }
 }

@@ -16,6 +16,8 @@ use crate::transfer::value::policy::{Class, Policies, Policy};
 /// The longest value, in bytes, that certainly fits into an entry of PostgreSQL's b-tree, which has 2704 bytes with its
 /// header and padding. A longer one may fit after compression, which only the server can decide.
 pub(crate) const SAFE_ENTRY: usize = 2600;
+/// How many bytes a policy may make of one: U+FFFD has three.
+pub(crate) const MAX_GROWTH: usize = 3;
 /// Shorter JSON, in bytes, is never too large as `jsonb`. An array of more than 2^24 items is, as each needs 32 bytes
 /// while the server reads it, and so is `jsonb` of 256 MB, of which each byte of text may need six.
 const SAFE_JSONB: usize = 32 * 1024 * 1024;
@@ -53,7 +55,7 @@ impl Undecided {
         if found.is_empty() {
             return Ok(found);
         }
-        let conditions: Vec<_> = found.iter().map(Undecided::condition).collect();
+        let conditions: Vec<_> = found.iter().map(|question| question.condition(table)).collect();
         // Without a rowid a row cannot be named by a number.
         let id = RowId::of(search.connection, table).ok().map(|id| id.expression);
         let sql = format!(
@@ -118,8 +120,10 @@ impl Undecided {
     }
 
     /// The condition that a row may be rejected.
-    fn condition(&self) -> String {
-        let lengths = self.columns.iter().map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
+    fn condition(&self, table: &TablePlan) -> String {
+        // Of an entry, only texts may be long: whatever a number is stored as, it has at most 8 bytes on the target.
+        let columns = self.columns.iter().filter(|column| self.reason != Reason::IndexEntry || table.is_text(column));
+        let lengths = columns.map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
         let length = lengths.collect::<Vec<_>>().join(" + ");
         format!("{length} > {}", if self.reason == Reason::IndexEntry { SAFE_ENTRY } else { SAFE_JSONB })
     }

@@ -8,7 +8,7 @@ use crate::support::cases::each;
 use crate::support::change::{change_of, changes, with_policies};
 use crate::support::history::{NOW_US, insert_session, row_key};
 use crate::support::migration::{assert_no_tables, migrate, read_report, source_and_target, source_at};
-use crate::support::{Database, Outcome, apply, tarsy_db, test};
+use crate::support::{Database, Outcome, apply, bare_tarsy_db, tarsy_db, test};
 
 /// A table, a column of it, and the SQL expression that shows the column on PostgreSQL.
 type Place = (&'static str, &'static str, &'static str);
@@ -272,6 +272,34 @@ fn bytes_that_become_text_are_cut_for_an_index_as_well() {
     assert_eq!(target.number("SELECT length(alert_type)::bigint FROM alert_sessions"), 2600);
     let change = |choice| change_of(&source, "alert_sessions", ("session_id", "one"), "alert_type", choice);
     assert_eq!(changes(&read_report(&source)), [change("index-entry=truncate"), change("storage-class=convert")]);
+}
+
+#[apply(test)]
+fn only_what_becomes_text_is_cut_for_an_index() {
+    let cases = [("started_at_us", "'x' || hex(randomblob(3000))"), ("alert_type", "randomblob(6000)")];
+    each(cases, |(column, value)| {
+        let (source, target) = source_and_target();
+        insert_session(&source, "one", "completed", Some(NOW_US));
+        source.execute(&format!("UPDATE alert_sessions SET {column} = {value}"));
+        let both = with_policies(&["inexact=null", "index-entry=truncate"]);
+        Outcome::of(migrate(&source, &target).args(both)).expect(0);
+        assert_eq!(target.number(&format!("SELECT count(*) FROM alert_sessions WHERE {column} IS NULL")), 1);
+        let change = change_of(&source, "alert_sessions", ("session_id", "one"), column, "inexact=null");
+        assert_eq!(changes(&read_report(&source)), [change]);
+    });
+}
+
+#[apply(test)]
+fn what_is_no_long_text_on_the_target_is_not_undecided() {
+    each([("started_at_us", "'x' || hex(randomblob(3000))")], |(column, value)| {
+        let (source, _) = source_and_target();
+        insert_session(&source, "one", "completed", Some(NOW_US));
+        source.execute(&format!("UPDATE alert_sessions SET {column} = {value}"));
+        let mut check = bare_tarsy_db(source.directory());
+        check.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only", "--output", "json"]);
+        let checked = Outcome::of(check.args(["--on", "inexact=null", "--report", "check.json"])).expect(0).json();
+        assert_eq!(checked["undecided"], json!([]), "{column}");
+    });
 }
 
 #[apply(test)]
