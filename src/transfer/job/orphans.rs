@@ -10,6 +10,7 @@ use crate::database::watchdog::Watch;
 use crate::history::tables::{primary_key, session_tables};
 use crate::transfer::error::TransferError;
 use crate::transfer::plan::TablePlan;
+use crate::transfer::source::converted;
 use crate::transfer::source::missing::{self, Parents};
 use crate::transfer::source::orphans::Orphans;
 use crate::transfer::source::scan::Source;
@@ -34,6 +35,9 @@ impl Append<'_> {
     /// # Errors
     /// [`TransferError`] if one side cannot be read.
     pub(crate) async fn decide(&self, source: &mut Source, now_us: i64) -> Result<Orphans, TransferError> {
+        let (tables, policies) = (self.tables.to_vec(), Arc::clone(self.policies));
+        let defined = source.reader.run(move |connection| converted::define(connection, &tables, &policies));
+        self.watch.elsewhere(defined).await.context(ACTION)?;
         let policy = self.policies.of(Class::Orphan);
         if !matches!(policy, Policy::Drop | Policy::Adopt) {
             return Ok(Orphans::default());

@@ -4,6 +4,7 @@
 use rusqlite::Connection;
 use sea_orm::IdenStatic;
 
+use super::converted::converted;
 use super::row::AnyRow;
 use super::table::rows_of;
 use crate::database::failure::DatabaseCause;
@@ -39,9 +40,9 @@ impl Search<'_> {
     /// Finds the rows that violate a unique index of the target.
     pub(crate) fn duplicates(self, indexes: Indexes, sink: &mut HazardSink<'_>) -> Result<(), DatabaseCause> {
         for key in &self.table.unique_keys {
-            // The source enforces the same key on values of one storage class: there are no equal texts.
+            // The source enforces the same key on the same values.
             let is_unique = key.is_unique_in_source && indexes == Indexes::Sound;
-            if is_unique && storage_classes(self.connection, self.table, key)? <= 1 {
+            if is_unique && !is_converted(self.connection, self.table, key)? {
                 continue;
             }
             self.each(&key.columns, Reason::DuplicateRow, &self.of_duplicates(key), sink)?;
@@ -51,14 +52,12 @@ impl Search<'_> {
 
     /// The FROM clause for rows that have the same unique key as another row.
     fn of_duplicates(self, key: &UniqueKey) -> String {
-        let texts = key.columns.iter().map(|column| format!("CAST({} AS TEXT) COLLATE BINARY", quoted(column)));
-        let texts = texts.collect::<Vec<_>>().join(", ");
-        let given = key.columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
-        let given = given.collect::<Vec<_>>().join(" AND ");
+        let values = all_converted(&self.table.name, &key.columns);
+        let (given, values) = (all_given(&values), values.join(", "));
         let (name, is_copied) = (rows_of(&self.table.name), self.is_copied());
         format!(
-            "FROM {name} WHERE ({texts}) IN (
-                 SELECT {texts} FROM {name} WHERE {given} AND {is_copied} GROUP BY {texts} HAVING count(*) > 1)
+            "FROM {name} WHERE ({values}) IN (
+                 SELECT {values} FROM {name} WHERE {given} AND {is_copied} GROUP BY {values} HAVING count(*) > 1)
              AND {is_copied}"
         )
     }
@@ -133,6 +132,11 @@ pub(crate) fn binary(columns: &[String]) -> Vec<String> {
     columns.iter().map(|column| format!("{} COLLATE BINARY", quoted(column))).collect()
 }
 
+/// Columns that are compared as PostgreSQL compares them: a function's value has no collation of the source.
+fn all_converted(table: &str, columns: &[String]) -> Vec<String> {
+    columns.iter().map(|column| converted(table, column)).collect()
+}
+
 fn all_given(columns: &[String]) -> String {
     columns.iter().map(|column| format!("{column} IS NOT NULL")).collect::<Vec<_>>().join(" AND ")
 }
@@ -151,9 +155,11 @@ pub(crate) enum Indexes {
     Doubted,
 }
 
-fn storage_classes(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<i64, DatabaseCause> {
-    let counts = key.columns.iter().map(|column| format!("count(DISTINCT typeof({}))", quoted(column)));
-    let sql = format!("SELECT max({}, 0) FROM {}", counts.collect::<Vec<_>>().join(", "), rows_of(&table.name));
+/// Whether a value of a key will be another one on the target.
+fn is_converted(connection: &Connection, table: &TablePlan, key: &UniqueKey) -> Result<bool, DatabaseCause> {
+    let differs = |column: &String| format!("{} IS NOT {}", converted(&table.name, column), quoted(column));
+    let differs = key.columns.iter().map(differs).collect::<Vec<_>>().join(" OR ");
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {differs})", rows_of(&table.name));
     Ok(connection.query_row(&sql, [], |row| row.get(0))?)
 }
 

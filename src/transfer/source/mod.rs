@@ -12,6 +12,7 @@
 //! | [`missing`] | the rows that rows of the source reference and that are missing |
 //! | [`placeholder`] | rows in place of missing ones |
 //! | [`undecided`] | rows that only the server can accept or reject |
+//! | [`converted`] | values as the target will have them, in SQL on the source |
 //! | [`constraints`] | rows that the target's keys would reject |
 //! | [`damage`] | SQLite's integrity check of the file |
 //! | [`unmapped`] | tables and columns that the target lacks |
@@ -25,6 +26,7 @@
 
 pub(crate) mod chunks;
 pub(crate) mod constraints;
+pub(crate) mod converted;
 pub(crate) mod damage;
 pub(crate) mod error;
 pub(crate) mod estimate;

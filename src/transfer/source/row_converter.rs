@@ -83,7 +83,7 @@ impl<'p> RowConverter<'p> {
 
 /// Converts a value for the column at this position. With the policy `index-entry=truncate` a text of a b-tree is cut
 /// to what certainly fits.
-fn convert_for<'r>(
+pub(crate) fn convert_for<'r>(
     table: &TablePlan,
     index: usize,
     policies: &Policies,

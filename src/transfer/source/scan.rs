@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::chunks::HazardSender;
 use super::constraints::{HazardSink, Indexes, Search};
+use super::converted;
 use super::damage::{self, Examination};
 use super::error::SourceError;
 use super::estimate;
@@ -149,7 +150,10 @@ impl Source {
         now_us: i64,
     ) -> Result<Orphans, DatabaseError> {
         let (tables, policies) = (tables.to_vec(), Arc::clone(policies));
-        let decided = self.reader.run(move |connection| Orphans::decide(connection, &tables, &policies, now_us));
+        let decided = self.reader.run(move |connection| {
+            converted::define(connection, &tables, &policies)?;
+            Orphans::decide(connection, &tables, &policies, now_us)
+        });
         decided.await.context((Verb::Find, "orphans in the source"))
     }
 

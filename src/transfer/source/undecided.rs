@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::constraints::{Search, primary_key_list};
+use super::converted::converted;
 use super::row::AnyRow;
 use super::table::{RowId, rows_of};
 use crate::database::failure::DatabaseCause;
@@ -121,11 +122,20 @@ impl Undecided {
 
     /// The condition that a row may be rejected.
     fn condition(&self, table: &TablePlan) -> String {
-        // Of an entry, only texts may be long: whatever a number is stored as, it has at most 8 bytes on the target.
-        let columns = self.columns.iter().filter(|column| self.reason != Reason::IndexEntry || table.is_text(column));
-        let lengths = columns.map(|column| format!("coalesce(octet_length({}), 0)", quoted(column)));
-        let length = lengths.collect::<Vec<_>>().join(" + ");
-        format!("{length} > {}", if self.reason == Reason::IndexEntry { SAFE_ENTRY } else { SAFE_JSONB })
+        let length = |of: &dyn Fn(&String) -> String| {
+            // Of an entry, only texts may be long: a number has at most 8 bytes on the target, however it is stored.
+            let columns =
+                self.columns.iter().filter(|column| self.reason != Reason::IndexEntry || table.is_text(column));
+            let lengths = columns.map(|column| format!("coalesce(octet_length({}), 0)", of(column)));
+            lengths.collect::<Vec<_>>().join(" + ")
+        };
+        let stored = length(&|column| quoted(column));
+        if self.reason != Reason::IndexEntry {
+            return format!("{stored} > {SAFE_JSONB}");
+        }
+        // Policies may make a text longer or shorter. Few have to be converted to find out.
+        let converted = length(&|column| converted(&table.name, column));
+        format!("({stored}) * {MAX_GROWTH} > {SAFE_ENTRY} AND {converted} > {SAFE_ENTRY}")
     }
 
     /// The condition for some of its rows.

@@ -291,7 +291,8 @@ fn only_what_becomes_text_is_cut_for_an_index() {
 
 #[apply(test)]
 fn what_is_no_long_text_on_the_target_is_not_undecided() {
-    each([("started_at_us", "'x' || hex(randomblob(3000))")], |(column, value)| {
+    let cases = [("started_at_us", "'x' || hex(randomblob(3000))"), ("alert_type", "randomblob(6000)")];
+    each(cases, |(column, value)| {
         let (source, _) = source_and_target();
         insert_session(&source, "one", "completed", Some(NOW_US));
         source.execute(&format!("UPDATE alert_sessions SET {column} = {value}"));
@@ -323,17 +324,57 @@ fn a_key_is_repaired_together_with_the_rows_that_reference_it() {
     assert_eq!(changes(&read_report(&source)), expected);
 }
 
+/// Two sessions with these keys, as SQL expressions.
+fn two_sessions(keys: [&str; 2]) -> Database {
+    let source = source_at("head");
+    for key in keys {
+        source.execute(&format!(
+            "INSERT INTO alert_sessions (session_id, agent_type, status, chain_id)
+             VALUES ({key}, 'kubernetes', 'completed', 'chain')"
+        ));
+    }
+    source
+}
+
 #[apply(test)]
-fn two_keys_that_a_policy_makes_the_same_are_refused() {
-    let (source, target) = source_and_target();
+fn two_keys_that_a_policy_makes_the_same_are_refused_by_every_command() {
+    let cases = [
+        ("nul=strip", ["'one'", "'one' || char(0)"]),
+        ("invalid-utf8=replace", ["CAST(x'73ff' AS TEXT)", "CAST(x'73fe' AS TEXT)"]),
+        ("storage-class=convert", ["'one'", "CAST('one' AS BLOB)"]),
+        ("index-entry=truncate", ["hex(zeroblob(1400)) || 'a'", "hex(zeroblob(1400)) || 'b'"]),
+    ];
+    each(cases, |(choice, keys)| {
+        let (source, target) = (two_sessions(keys), Database::postgresql());
+        let refused = json!({ "duplicate-row": 2 });
+        let mut check = bare_tarsy_db(source.directory());
+        check.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only", "--output", "json"]);
+        let checked = Outcome::of(check.args(with_policies(&[choice]))).expect(65).json();
+        assert_eq!(checked["error"]["counts"], refused, "{choice}");
+        for more in [&["--dry-run"][..], &[]] {
+            let run = Outcome::of(migrate(&source, &target).args(with_policies(&[choice])).args(more)).expect(65);
+            assert_eq!(run.json()["error"]["counts"], refused, "{choice} {more:?}");
+        }
+        assert_no_tables(&target);
+    });
+}
+
+#[apply(test)]
+fn two_numbers_that_a_policy_makes_the_same_are_refused() {
+    let source = source_at("head");
     source.execute(
-        "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, chain_id)
-         VALUES ('one', 'a-1', 'kubernetes', 'completed', 'chain'),
-                ('one' || char(0), 'a-2', 'kubernetes', 'completed', 'chain')",
+        "INSERT INTO events (id, channel, created_at)
+         VALUES (-2147483650, 'sessions', '2026-01-31 12:00:00'), (-2147483651, 'sessions', '2026-01-31 12:00:00')",
     );
-    let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["nul=strip"]))).expect(65);
-    assert!(refused.stderr.contains("alert_sessions_pkey"), "{}", refused.stderr);
-    assert_no_tables(&target);
+    let mut check = bare_tarsy_db(source.directory());
+    check.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only", "--output", "json"]);
+    let checked = Outcome::of(check.args(with_policies(&["integer-range=clamp"]))).expect(65).json();
+    assert_eq!(checked["error"]["counts"], json!({ "duplicate-row": 2 }));
+}
+
+#[apply(test)]
+fn two_keys_that_differ_after_a_policy_are_moved() {
+    let (source, target) = (two_sessions(["'one'", "'one' || char(0)"]), Database::postgresql());
     Outcome::of(migrate(&source, &target).args(with_policies(&["nul=replace"]))).expect(0);
     assert_eq!(target.count("alert_sessions"), 2);
 }
