@@ -100,7 +100,7 @@ pub(crate) fn latest_start(connection: &Connection) -> Result<Option<i64>, Datab
 
 /// SQLite collects the parents once and looks up each child among them.
 pub(crate) fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
-    let columns = binary(&key.columns);
+    let columns = all_converted(&table.name, &key.columns);
     format!(
         "FROM {children} WHERE {given} AND ({columns}) NOT IN ({parents})",
         children = rows_of(&table.name),
@@ -110,13 +110,9 @@ pub(crate) fn from_orphans(table: &TablePlan, key: &ForeignKey) -> String {
     )
 }
 
-/// The keys that a foreign key may reference. Without the condition, `IN` would look up the keys in an index of the
-/// table in spite of `NOT INDEXED`.
+/// The keys that a foreign key may reference.
 pub(crate) fn parents(key: &ForeignKey) -> String {
-    let table = quoted(&key.referenced_table);
-    // Qualified by the table: SQLite resolves an unknown column as one of the child table, or as a string.
-    let columns = key.referenced_columns.iter().map(|column| format!("{table}.{}", quoted(column)));
-    let columns = columns.collect::<Vec<_>>();
+    let columns = all_converted(&key.referenced_table, &key.referenced_columns);
     let rows = rows_of(&key.referenced_table);
     format!("SELECT {} FROM {rows} WHERE {}", columns.join(", "), all_given(&columns))
 }
@@ -127,13 +123,8 @@ pub(crate) fn has_parents(connection: &Connection, key: &ForeignKey) -> bool {
     connection.prepare(&parents(key)).is_ok()
 }
 
-/// Columns that are compared as PostgreSQL compares them, whatever collation the source declares.
-pub(crate) fn binary(columns: &[String]) -> Vec<String> {
-    columns.iter().map(|column| format!("{} COLLATE BINARY", quoted(column))).collect()
-}
-
 /// Columns that are compared as PostgreSQL compares them: a function's value has no collation of the source.
-fn all_converted(table: &str, columns: &[String]) -> Vec<String> {
+pub(crate) fn all_converted(table: &str, columns: &[String]) -> Vec<String> {
     columns.iter().map(|column| converted(table, column)).collect()
 }
 
@@ -177,8 +168,10 @@ mod tests {
 
     use super::*;
     use crate::schema::model::ForeignKeyAction;
+    use crate::transfer::source::converted::define;
     use crate::transfer::value::column::ColumnPlan;
     use crate::transfer::value::column_type::ColumnType;
+    use crate::transfer::value::policy::Policies;
 
     #[test]
     fn parents_are_collected_once_and_without_an_index() {
@@ -187,6 +180,7 @@ mod tests {
                       CREATE TABLE children (id INTEGER PRIMARY KEY, parent VARCHAR NOT NULL);
                       CREATE INDEX by_parent ON children (parent)";
         connection.execute_batch(tables).expect("tables");
+        define(&connection, &[], &Policies::default()).expect("the function");
         let column = |name: &str| ColumnPlan { name: name.to_owned(), target: ColumnType::BigInt, nullable: false };
         let children = TablePlan {
             name: "children".to_owned(),

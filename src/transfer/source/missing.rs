@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::constraints::{foreign_keys, from_orphans, parents};
+use super::converted::converted;
 use super::placeholder::{MissingRow, contents, time_column};
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::{literal, quoted};
@@ -37,6 +38,7 @@ pub(crate) fn find(connection: &Connection, tables: &[Arc<TablePlan>], side: Par
         let mut keys: Vec<_> = references(table, tables, side).collect();
         // Keys within the same table first: such a placeholder may need a parent as well.
         keys.sort_by_key(|(key, _)| key.referenced_table != table.name);
+        let session = session_column(&table.name).filter(|name| table.position(name).is_some());
         for (key, column) in keys {
             let sql = format!(
                 "INSERT INTO temp.tarsy_db_missing (parent, key, session, earliest_us)
@@ -45,8 +47,8 @@ pub(crate) fn find(connection: &Connection, tables: &[Arc<TablePlan>], side: Par
                  ON CONFLICT (parent, key) DO UPDATE SET earliest_us =
                      coalesce(min(earliest_us, excluded.earliest_us), earliest_us, excluded.earliest_us)",
                 parent = literal(&key.referenced_table),
-                column = quoted(column),
-                session = session_column(&table.name).filter(|name| table.position(name).is_some()).map_or("NULL".to_owned(), quoted),
+                column = converted(&table.name, column),
+                session = session.map_or("NULL".to_owned(), |name| converted(&table.name, name)),
                 time = time_column(table).map_or("NULL".to_owned(), quoted),
                 from = from_orphans(table, key),
             );
@@ -137,10 +139,9 @@ pub(crate) fn add(connection: &Connection, key: &ForeignKey, from: &str) -> Resu
     let parent = &key.referenced_table;
     for column in &key.referenced_columns {
         let sql = format!(
-            "INSERT OR IGNORE INTO temp.tarsy_db_missing (parent, key) SELECT {}, CAST({}.{} AS TEXT) {from}",
+            "INSERT OR IGNORE INTO temp.tarsy_db_missing (parent, key) SELECT {}, CAST({} AS TEXT) {from}",
             literal(parent),
-            quoted(parent),
-            quoted(column)
+            converted(parent, column)
         );
         connection.execute(&sql, [])?;
     }
@@ -148,12 +149,12 @@ pub(crate) fn add(connection: &Connection, key: &ForeignKey, from: &str) -> Resu
 }
 
 /// The condition that the target does not have the row that a key references. `None` if the target is not asked for it.
-pub(crate) fn is_absent(key: &ForeignKey) -> Option<String> {
+pub(crate) fn is_absent(table: &TablePlan, key: &ForeignKey) -> Option<String> {
     let [column] = key.columns.as_slice() else { return None };
     is_asked_for(key).then(|| {
         format!(
-            "CAST({} AS TEXT) COLLATE BINARY NOT IN (SELECT key FROM temp.tarsy_db_missing WHERE parent = {} AND state = 'present')",
-            quoted(column),
+            "CAST({} AS TEXT) NOT IN (SELECT key FROM temp.tarsy_db_missing WHERE parent = {} AND state = 'present')",
+            converted(&table.name, column),
             literal(&key.referenced_table)
         )
     })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::constraints::{binary, foreign_keys, from_orphans, has_parents, latest_start, parents};
+use super::constraints::{all_converted, foreign_keys, from_orphans, has_parents, latest_start, parents};
 use super::missing::{self, Parents};
 use super::placeholder::{Content, contents};
 use super::table::{RowId, rows_of};
@@ -142,7 +142,7 @@ impl Dropping<'_> {
                 if let Some((parent, id)) = parent {
                     let mut children = children(table, key, (parent, id), round);
                     if self.parents == Parents::OnEitherSide {
-                        children.extend(missing::is_absent(key).map(|is_absent| format!(" AND {is_absent}")));
+                        children.extend(missing::is_absent(table, key).map(|is_absent| format!(" AND {is_absent}")));
                     }
                     has_more |= self.drop_rows(table, round + 1, &children)?;
                 }
@@ -177,7 +177,7 @@ impl Dropping<'_> {
         let from = from_orphans(table, key);
         match self.parents {
             Parents::InSource => Some(from),
-            Parents::OnEitherSide => missing::is_absent(key).map(|is_absent| format!("{from} AND {is_absent}")),
+            Parents::OnEitherSide => missing::is_absent(table, key).map(|is_absent| format!("{from} AND {is_absent}")),
         }
     }
 }
@@ -185,14 +185,13 @@ impl Dropping<'_> {
 /// The rows of a table that reference a row of `parent` which was left out in a round, if no other row with that key is
 /// copied: a source without a unique index may have several.
 fn children(table: &TablePlan, key: &ForeignKey, (parent, id): (&TablePlan, &RowId), round: u32) -> String {
-    let referenced = key.referenced_columns.iter().map(|column| format!("{}.{}", quoted(&parent.name), quoted(column)));
     format!(
         "FROM {children} WHERE ({columns}) IN (
              SELECT {referenced} {from} WHERE dropped.round = {round})
          AND ({columns}) NOT IN ({parents} AND {id} NOT IN (SELECT id FROM {dropped}))",
         children = rows_of(&table.name),
-        columns = binary(&key.columns).join(", "),
-        referenced = referenced.collect::<Vec<_>>().join(", "),
+        columns = all_converted(&table.name, &key.columns).join(", "),
+        referenced = all_converted(&parent.name, &key.referenced_columns).join(", "),
         dropped = dropped_rows(parent),
         from = from_dropped(parent, id),
         parents = parents(key),

@@ -470,6 +470,76 @@ fn a_reference_that_is_not_utf_8_is_a_hazard_or_replaced_before_it_is_adopted() 
     assert_eq!(changes(&report), expected);
 }
 
+/// A stage of a session with an interaction; both keys of the session are SQL expressions.
+fn stage_of(session: &str, reference: &str) -> Database {
+    let source = source_at("head");
+    source.execute(&format!(
+        "PRAGMA foreign_keys = OFF;
+         INSERT INTO alert_sessions (session_id, agent_type, status, started_at_us, chain_id)
+         VALUES ({session}, 'kubernetes', 'completed', 1769904000000000, 'chain');
+         INSERT INTO stage_executions (execution_id, session_id, stage_id, stage_index, stage_name, agent, status)
+         VALUES ('stage', {reference}, 'x', 0, 'X', 'agent', 'completed');
+         INSERT INTO llm_interactions (interaction_id, session_id, stage_execution_id, duration_ms, success, model_name)
+         VALUES ('interaction', {session}, 'stage', 1, 1, 'gemini')"
+    ));
+    source
+}
+
+#[apply(test)]
+fn a_row_whose_parent_arrives_by_a_policy_is_no_orphan() {
+    let cases = [
+        ("'s'", "x'73'", ["storage-class=convert", "orphan=drop"]),
+        ("'s'", "x'73'", ["storage-class=convert", "orphan=adopt"]),
+        ("x'73'", "'s'", ["storage-class=convert", "orphan=drop"]),
+        ("'s'", "'s' || char(0)", ["nul=strip", "orphan=drop"]),
+        ("'s' || char(65533)", "'s' || char(0)", ["nul=replace", "orphan=adopt"]),
+        ("CAST(x'73ff' AS TEXT)", "CAST(x'73fe' AS TEXT)", ["invalid-utf8=replace", "orphan=drop"]),
+        ("'s'", "x'73'", ["storage-class=convert", "orphan=fail"]),
+    ];
+    each(cases, |(session, reference, policies)| {
+        let (source, target) = (stage_of(session, reference), Database::postgresql());
+        let mut check = bare_tarsy_db(source.directory());
+        check.args(["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only"]);
+        let both = ["--on", policies[0], "--on", policies[1]];
+        Outcome::of(check.args(both).args(["--report", "check.json"])).expect(0);
+        let report = move_with(&source, &target, &policies, &[]);
+        assert!(changes(&report).iter().all(|change| !change.contains("orphan")), "{:?}", changes(&report));
+        let joined = "SELECT execution_id FROM alert_sessions JOIN stage_executions USING (session_id)
+                      JOIN llm_interactions ON stage_execution_id = execution_id";
+        assert_eq!(target.texts(joined), [Some("stage".to_owned())]);
+        let again = [&both[..], &["--report", "again.json"]].concat();
+        assert_eq!(came(&append_with(&source, &target, &again).expect(0).json())[1], Some(0));
+    });
+}
+
+#[apply(test)]
+fn a_row_that_only_lacks_a_policy_for_its_reference_is_not_dropped() {
+    let (source, target) = (stage_of("'s'", "x'73'"), Database::postgresql());
+    let refused = Outcome::of(migrate(&source, &target).args(with_policies(&["orphan=drop"]))).expect(65).json();
+    assert_eq!(refused["error"]["counts"], json!({ "storage-class": 1 }));
+    assert_eq!(changes(&read_report(&source)), [""; 0]);
+}
+
+#[apply(test)]
+fn a_reference_that_becomes_null_is_none_to_a_missing_row() {
+    let (source, target) = (stage_of("'s'", "'s'"), Database::postgresql());
+    source.execute("PRAGMA foreign_keys = OFF; UPDATE llm_interactions SET stage_execution_id = x'ff'");
+    move_with(&source, &target, &["inexact=null", "orphan=drop"], &[]);
+    assert_eq!(target.number("SELECT count(*) FROM llm_interactions WHERE stage_execution_id IS NULL"), 1);
+}
+
+#[apply(test)]
+fn of_an_append_a_parent_on_the_target_is_found_by_the_converted_reference() {
+    let (source, target) = two_histories();
+    source.execute("PRAGMA foreign_keys = OFF; UPDATE stage_executions SET session_id = CAST('theirs' AS BLOB)");
+    for choice in ["orphan=drop", "orphan=adopt"] {
+        let more = ["--on", choice, "--on", "storage-class=convert", "--report", &format!("{choice}.json")];
+        append_with(&source, &target, &more).expect(0);
+        let report = read_report_at(&source.directory().join(format!("{choice}.json")));
+        assert!(changes(&report).iter().all(|change| !change.contains("orphan")), "{:?}", changes(&report));
+    }
+}
+
 #[apply(test)]
 fn of_an_append_rows_with_a_foreign_key_of_the_operators_are_never_dropped() {
     each([("known", 0), ("unknown", 65)], |(reference, code)| {
