@@ -214,6 +214,20 @@ fn a_disabled_history_needs_no_database(database: &Database) {
 }
 
 #[apply(test)]
+fn a_reader_is_not_named_where_another_session_has_the_stronger_lock() {
+    let database = Database::postgresql().with_schema(Schema::Baseline);
+    database.execute("DELETE FROM alembic_version");
+    let mut reader = Held::connect(&database);
+    reader.execute("SET application_name = 'reader'; BEGIN; SELECT count(*) FROM stage_executions");
+    let mut holder = Held::connect(&database);
+    holder.execute("SET application_name = 'holder'; BEGIN; LOCK TABLE llm_interactions IN SHARE MODE");
+    let busy = init(&database, &["--lock-timeout", "300ms"]).expect(75);
+    assert!(busy.stderr.contains("application `holder`"), "{}", busy.stderr);
+    reader.close();
+    holder.close();
+}
+
+#[apply(test)]
 fn the_holder_of_the_lock_is_named_on_postgresql() {
     let database = Database::postgresql();
     let mut holder = Held::connect(&database);
