@@ -32,12 +32,7 @@ const CODE: &str = "TDB00";
 
 /// The answer that brings a class, a message, a hint and what a server said beside the message to [`read`].
 #[must_use]
-pub(super) fn answer(
-    class: ErrorClass,
-    message: &str,
-    hint: Option<&str>,
-    server: Option<&ServerAnswer>,
-) -> Vec<u8> {
+pub(super) fn answer(class: ErrorClass, message: &str, hint: Option<&str>, server: Option<&ServerAnswer>) -> Vec<u8> {
     let class = serde_json::to_value(class).unwrap_or_default();
     // A zero byte ends a field.
     let message = message.replace('\0', " ");

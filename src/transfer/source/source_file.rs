@@ -15,9 +15,7 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::sqlite_file::{
-    HEADER_LENGTH, MAGIC, says_wal, special_beside, unreadable_beside, with_suffix,
-};
+use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, special_beside, unreadable_beside, with_suffix};
 use crate::format::{self, io_message};
 use crate::fs::{free_space, regular_file};
 

@@ -305,7 +305,9 @@ fn a_role_that_may_only_select_is_enough() {
     is_found(&check_at(&role.url(), &database).expect(0), "schema", "ok", "");
     database.execute("DROP INDEX ix_alert_sessions_status; ALTER TABLE alert_sessions DROP COLUMN error_message");
     let outcome = check_at(&role.url(), &database).expect(4);
-    for says in ["missing column alert_sessions.error_message", "cannot create the expected schema", "permission denied"] {
+    for says in
+        ["missing column alert_sessions.error_message", "cannot create the expected schema", "permission denied"]
+    {
         is_found(&outcome, "schema", "failed", says);
     }
 }

@@ -39,10 +39,7 @@ fn the_url_for_the_backend_is_as_protected_as_that_of_the_move() {
     let (port, name) = (target.port(), target.name());
     let printed = moved(&format!("{login}127.0.0.1:{port}/{name}?{parameters}"));
     let url = format!("postgresql://postgres@127.0.0.1:{port}/{name}?{parameters}");
-    assert!(
-        printed.contains(&format!("next: set DATABASE_URL='{url}', with the password")),
-        "{printed}"
-    );
+    assert!(printed.contains(&format!("next: set DATABASE_URL='{url}', with the password")), "{printed}");
     // Which the backend does not read.
     let target = target.another();
     let (port, name) = (target.port(), target.name());

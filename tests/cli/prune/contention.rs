@@ -428,7 +428,7 @@ fn a_run_that_cannot_measure_what_it_left_is_done() {
     let database = three_old_sessions();
     init(&database, &["--to", "head"]).expect(0);
     let halt = Held::halt_removals(&database);
-    let run = start_to_prune(&database, &[]);
+    let run = start_to_prune(&database, &["--older-than", "1d"]);
     database.wait_until(
         "SELECT count(*) FROM pg_stat_activity
          WHERE datname = current_database() AND application_name = 'tarsy' AND wait_event = 'PgSleep'",
