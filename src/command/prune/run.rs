@@ -355,10 +355,11 @@ impl PruneRun<'_> {
             }
             Err(error) => {
                 self.history.is_connected &= !is_lost(&error);
-                match wants_vacuum {
-                    true => ending.stopped = Some(Stop::Failed(error)),
+                if wants_vacuum {
+                    ending.stopped = Some(Stop::Failed(error));
+                } else {
                     // It only informs.
-                    false => tracing::warn!("{error}: {}", error.causes().join(": ")),
+                    tracing::warn!("{error}: {}", error.causes().join(": "));
                 }
             }
         }

@@ -1,22 +1,28 @@
-//! Values as the target will have them, in SQL on the source. Keys are compared by them: a policy may make two different
+//! Values as the target will have them, also in SQL on the source. Keys are compared by them: a policy may make two different
 //! values equal, and a value stored as another class is the same on the target.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSqlOutput, Value};
 
-use super::row_converter::convert_for;
 use crate::database::failure::DatabaseCause;
 use crate::database::quote::{literal, quoted};
 use crate::database::sqlite_value::SqliteValue;
 use crate::transfer::plan::TablePlan;
-use crate::transfer::value::convert::Converted;
+use crate::transfer::value::column_type::ColumnType;
+use crate::transfer::value::convert::{Converted, convert, truncated};
 use crate::transfer::value::digest::RowDigester;
 use crate::transfer::value::pg_value::PgValue;
-use crate::transfer::value::policy::{Class, Policies};
+use crate::transfer::value::policy::{Class, Policies, Policy};
 
+/// The longest value, in bytes, that certainly fits into an entry of PostgreSQL's b-tree, which has 2704 bytes with its
+/// header and padding. A longer one may fit after compression, which only the server can decide.
+pub(crate) const SAFE_ENTRY: usize = 2600;
+/// How many bytes a policy may make of one: U+FFFD has three.
+pub(crate) const MAX_GROWTH: usize = 3;
 /// A function of a table, a column of it, and a value stored there.
 const FUNCTION: &str = "tarsy_db_converted";
 /// The position of the value among the arguments.
@@ -61,4 +67,40 @@ fn changed((table, index): (&TablePlan, usize), policies: &Policies, stored: Sql
         PgValue::Boolean(truth) => Some(Value::Integer(truth.into())),
         PgValue::Double(number) => Some(Value::Real(number)),
     }
+}
+
+/// Converts a value for the column at this position. With the policy `index-entry=truncate` a text of a b-tree is cut
+/// to what certainly fits.
+pub(crate) fn convert_for<'r>(
+    table: &TablePlan,
+    index: usize,
+    policies: &Policies,
+    stored: SqliteValue<'r>,
+    digester: &mut RowDigester,
+) -> Converted<'r> {
+    let column = &table.columns[index];
+    let may_be_cut = policies.of(Class::IndexEntry) == Policy::Truncate
+        && stored.size() * MAX_GROWTH > SAFE_ENTRY
+        && matches!(column.target, ColumnType::Text(_))
+        && table.b_trees.iter().flatten().any(|name| *name == column.name);
+    if !may_be_cut {
+        return convert(stored, column, policies, digester);
+    }
+    // Other policies may make it shorter, or NULL.
+    let mut converted = convert(stored, column, policies, &mut RowDigester::default());
+    if !converted.faults.is_empty() {
+        return converted;
+    }
+    if let PgValue::Bytes(text) = &mut converted.value
+        && text.len() > SAFE_ENTRY
+    {
+        let end = truncated(text, SAFE_ENTRY).len();
+        match text {
+            Cow::Borrowed(whole) => *whole = &whole[..end],
+            Cow::Owned(whole) => whole.truncate(end),
+        }
+        converted.changes.insert(0, (Class::IndexEntry, Policy::Truncate));
+    }
+    digester.add(&converted.value).expect("only `jsonb` is parsed");
+    converted
 }

@@ -12,8 +12,8 @@
 //! | [`missing`] | the rows that rows of the source reference and that are missing |
 //! | [`placeholder`] | rows in place of missing ones |
 //! | [`undecided`] | rows that only the server can accept or reject |
-//! | [`converted`] | values as the target will have them, in SQL on the source |
 //! | [`constraints`] | rows that the target's keys would reject |
+//! | [`converted`] | values as the target will have them, also in SQL on the source |
 //! | [`damage`] | SQLite's integrity check of the file |
 //! | [`unmapped`] | tables and columns that the target lacks |
 //! | [`row`] | a row as SQLite stores it |

@@ -1,20 +1,15 @@
 //! Converts a row: its values for PostgreSQL, what policies changed, and its hazards.
 
-use std::borrow::Cow;
-
+use super::converted::convert_for;
 use super::pass::{Pass, Purpose};
 use super::row::AnyRow;
-use super::undecided::{MAX_GROWTH, SAFE_ENTRY};
-use crate::database::sqlite_value::SqliteValue;
 use crate::transfer::plan::TablePlan;
 use crate::transfer::value::change::Change;
-use crate::transfer::value::column_type::ColumnType;
-use crate::transfer::value::convert::{Converted, convert, truncated};
+use crate::transfer::value::convert::Converted;
 use crate::transfer::value::digest::{RowDigester, bucket};
 use crate::transfer::value::hazard::{Hazard, Values};
 use crate::transfer::value::normalization::NormalizationCounts;
 use crate::transfer::value::pg_value::PgValue;
-use crate::transfer::value::policy::{Class, Policies, Policy};
 
 /// A converted row.
 #[derive(Default)]
@@ -81,42 +76,6 @@ impl<'p> RowConverter<'p> {
     }
 }
 
-/// Converts a value for the column at this position. With the policy `index-entry=truncate` a text of a b-tree is cut
-/// to what certainly fits.
-pub(crate) fn convert_for<'r>(
-    table: &TablePlan,
-    index: usize,
-    policies: &Policies,
-    stored: SqliteValue<'r>,
-    digester: &mut RowDigester,
-) -> Converted<'r> {
-    let column = &table.columns[index];
-    let may_be_cut = policies.of(Class::IndexEntry) == Policy::Truncate
-        && stored.size() * MAX_GROWTH > SAFE_ENTRY
-        && matches!(column.target, ColumnType::Text(_))
-        && table.b_trees.iter().flatten().any(|name| *name == column.name);
-    if !may_be_cut {
-        return convert(stored, column, policies, digester);
-    }
-    // Other policies may make it shorter, or NULL.
-    let mut converted = convert(stored, column, policies, &mut RowDigester::default());
-    if !converted.faults.is_empty() {
-        return converted;
-    }
-    if let PgValue::Bytes(text) = &mut converted.value
-        && text.len() > SAFE_ENTRY
-    {
-        let end = truncated(text, SAFE_ENTRY).len();
-        match text {
-            Cow::Borrowed(whole) => *whole = &whole[..end],
-            Cow::Owned(whole) => whole.truncate(end),
-        }
-        converted.changes.insert(0, (Class::IndexEntry, Policy::Truncate));
-    }
-    digester.add(&converted.value).expect("only `jsonb` is parsed");
-    converted
-}
-
 impl ConvertedRow<'_> {
     /// The bucket of the row in its table's digest.
     pub(crate) fn bucket(&self, table: &TablePlan) -> usize {
@@ -132,7 +91,10 @@ mod tests {
     use rusqlite::types::Value;
 
     use super::*;
+    use crate::transfer::source::converted::SAFE_ENTRY;
     use crate::transfer::value::column::ColumnPlan;
+    use crate::transfer::value::column_type::ColumnType;
+    use crate::transfer::value::policy::{Class, Policies};
 
     fn pass(choices: &[&str]) -> Pass {
         let column = |name: &str, target| ColumnPlan { name: name.to_owned(), target, nullable: true };

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::constraints::{Search, primary_key_list};
-use super::converted::converted;
+use super::converted::{MAX_GROWTH, SAFE_ENTRY, converted};
 use super::row::AnyRow;
 use super::table::{RowId, rows_of};
 use crate::database::failure::DatabaseCause;
@@ -14,11 +14,6 @@ use crate::transfer::value::column_type::ColumnType;
 use crate::transfer::value::hazard::{Hazard, Reason};
 use crate::transfer::value::policy::{Class, Policies, Policy};
 
-/// The longest value, in bytes, that certainly fits into an entry of PostgreSQL's b-tree, which has 2704 bytes with its
-/// header and padding. A longer one may fit after compression, which only the server can decide.
-pub(crate) const SAFE_ENTRY: usize = 2600;
-/// How many bytes a policy may make of one: U+FFFD has three.
-pub(crate) const MAX_GROWTH: usize = 3;
 /// Shorter JSON, in bytes, is never too large as `jsonb`. An array of more than 2^24 items is, as each needs 32 bytes
 /// while the server reads it, and so is `jsonb` of 256 MB, of which each byte of text may need six.
 const SAFE_JSONB: usize = 32 * 1024 * 1024;

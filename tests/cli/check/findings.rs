@@ -65,7 +65,7 @@ fn a_table_whose_file_the_server_may_not_read_is_no_missing_privilege() {
     let file = database.texts("SELECT pg_relation_filepath('alert_sessions')").remove(0).expect("a path");
     let file = server.socket_directory().join("data").join(file);
     server.stop("fast");
-    std::fs::set_permissions(&file, Permissions::from_mode(0)).expect("the file is ours");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o000)).expect("the file is ours");
     server.run();
     let checked = check(&database, &["--deep"]).expect(74);
     is_found(&checked, "foreign keys", "failed", "could not open file");
