@@ -45,7 +45,7 @@ fn the_url_for_the_backend_is_as_protected_as_that_of_the_move() {
     let (port, name) = (target.port(), target.name());
     let printed = moved(&format!("{login}127.0.0.1:{port},127.0.0.1:{port}/{name}"));
     let url = format!("postgresql://postgres@/{name}?host=127.0.0.1,127.0.0.1&port={port},{port}");
-    assert!(printed.contains(&format!("next: set DATABASE_URL='{url}' ")), "{printed}");
+    assert!(printed.contains(&format!("next: set DATABASE_URL='{url}', ")), "{printed}");
 }
 
 #[apply(test)]
