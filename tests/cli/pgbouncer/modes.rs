@@ -109,7 +109,7 @@ fn a_move_to_the_server_itself_leaves_the_backend_its_pooler() {
     let shown = |url: &str| url.replacen(&format!(":{PASSWORD}"), "", 1);
     let target = shown(database.url()).replacen("postgresql://", "", 1);
     assert!(moved.stdout.contains(&format!(" to {target}, both at revision")), "{}", moved.stdout);
-    assert!(moved.stdout.contains(&format!("next: set DATABASE_URL={} ", shown(&pooled))), "{}", moved.stdout);
+    assert!(moved.stdout.contains(&format!("next: set DATABASE_URL={}, ", shown(&pooled))), "{}", moved.stdout);
 }
 
 /// A session by way of the pool has the limits of its database, and one at the server asks for others.
