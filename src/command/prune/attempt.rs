@@ -186,7 +186,9 @@ impl Removal<'_> {
         let OpenHistory { connection, selection, watch, .. } = &*self.history;
         let backend = selection.backend();
         let Ok(Err(error)) = finished else { return };
-        let is_lost = error.spoils_connection(backend) || error.cause.class.is_before_login();
+        // A statement that the server has cancelled leaves the connection as it is.
+        let is_cancelled = error.cause.class == ErrorClass::TimedOut && error.cause.server().is_some();
+        let is_lost = error.spoils_connection(backend) || (error.cause.class.is_before_login() && !is_cancelled);
         if backend == DbBackend::Postgres && !is_lost && connection.may_have(BOTH_AND_LOCK) {
             watch.over(async { Ok::<_, BatchError>(connection.wait_for_free(2).await?) }).await.ok();
         }
