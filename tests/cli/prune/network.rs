@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::archive::archive_path;
 use crate::support::cases::each;
-use crate::support::history::{OLD_US, insert_many, insert_session};
+use crate::support::history::{NOW, OLD_US, insert_many, insert_session};
 use crate::support::process::wait_until;
 use crate::support::proxy::{COMMIT, Moment, Proxy, Silence};
 use crate::support::prune::{start_to_prune, start_to_prune_at};
@@ -11,6 +12,8 @@ use crate::support::server::{PASSWORD, Server};
 use crate::support::{Database, Outcome, Running, Schema, apply, test};
 
 const MANY: u32 = 1500;
+/// A field of the server's error of a statement that took too long.
+const STATEMENT_CANCELLED: &str = "C57014\0";
 
 fn removed(outcome: &Outcome) -> u64 {
     outcome.json()["removed"]["sessions"].as_u64().expect("a number")
@@ -209,4 +212,33 @@ fn the_time_limit_may_come_before_the_lost_connection_is_noticed() {
         (&"deadline".into(), &serde_json::Value::Null)
     );
     assert_eq!(database.count("alert_sessions"), 1);
+}
+
+/// The server cancels a batch on one of two connections, and the rollback on the other one takes long.
+#[apply(test)]
+fn a_batch_waits_for_the_rollback_of_the_one_before_whose_sessions_it_would_skip() {
+    let (database, archive) = (Database::postgresql(), Database::sqlite());
+    database.create_schema(Schema::Baseline);
+    // Batches of 1, 2, 4, 8 and 16, and then two of 16 at the same time.
+    let (alone, together) = (31, 32);
+    insert_many(&database, alone + together, 64, OLD_US);
+    database.execute(&format!(
+        "CREATE SEQUENCE deletions;
+         CREATE FUNCTION dawdle_once() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
+         BEGIN IF nextval('deletions') = {alone} + 1 THEN PERFORM pg_sleep(10); END IF; RETURN OLD; END $$;
+         CREATE TRIGGER dawdle BEFORE DELETE ON alert_sessions FOR EACH ROW EXECUTE FUNCTION dawdle_once()"
+    ));
+    let proxy = Proxy::to(database.port());
+    proxy.first_hear(STATEMENT_CANCELLED);
+    proxy.halt_at(Moment::Before("ROLLBACK"), Silence::Connection);
+    let arguments = ["prune", "--older-than", "90d", "--now", NOW, "--max-share", "100%", "--yes", "--output", "json"];
+    let path = archive_path(&archive);
+    let arguments = [&arguments[..], &["--archive", &path, "--batch-time", "10s"]].concat();
+    let mut run = Running::start_at(&database.url_through(proxy.port), database.directory(), &arguments);
+    assert!(proxy.has_halted(&mut run), "{}", run.stderr());
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!run.is_over(), "it left {}: {}", database.count("alert_sessions"), run.stderr());
+    proxy.resume();
+    assert_eq!(removed(&run.finish().expect(0)), u64::from(alone + together));
+    assert_eq!(database.count("alert_sessions"), 0);
 }

@@ -1,5 +1,6 @@
 //! A network between the binary and a server that can stop forwarding, or break, at a chosen point.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -52,6 +53,8 @@ struct State {
     sockets: Vec<TcpStream>,
     /// The text, and whether it is still let through.
     text: Option<(Vec<u8>, bool)>,
+    /// What the server has to say first, and the connections on which it did. The text is meant on the others.
+    first: Option<(Vec<u8>, BTreeSet<usize>)>,
     limit: Option<u64>,
     silence: Option<Silence>,
     /// What is silent now.
@@ -87,9 +90,21 @@ impl State {
             self.halt(connection);
             return (allowed, true);
         }
+        let says = |text: &[u8]| heard.windows(text.len()).any(|words| words == text);
+        if let Some((answer, connections)) = &mut self.first
+            && !from_client
+            && says(answer)
+        {
+            connections.insert(connection);
+        }
+        let is_meant = self
+            .first
+            .as_ref()
+            .is_none_or(|(_, connections)| !connections.is_empty() && !connections.contains(&connection));
         if let Some((text, passes)) = &self.text
             && from_client
-            && heard.windows(text.len()).any(|words| words == text.as_slice())
+            && is_meant
+            && says(text)
         {
             let allowed = if *passes { fresh } else { 0 };
             self.halt(connection);
@@ -130,6 +145,11 @@ impl Proxy {
             Moment::Before(text) => state.text = Some((text.as_bytes().to_vec(), false)),
             Moment::After(text) => state.text = Some((text.as_bytes().to_vec(), true)),
         }
+    }
+
+    /// The text of a moment counts after the server has said this, and on other connections.
+    pub(crate) fn first_hear(&self, answer: &str) {
+        self.shared.lock().first = Some((answer.as_bytes().to_vec(), BTreeSet::new()));
     }
 
     /// Waits until the network has fallen silent. Says whether it did before the process ended.
