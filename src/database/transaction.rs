@@ -32,8 +32,8 @@ pub(crate) enum SearchPath {
 }
 
 impl SearchPath {
-    /// The statements that set the path until the end of the transaction. Texts are quoted as the standard says, whatever
-    /// the role's settings are.
+    /// The statements that set the path until the end of the transaction. Texts are quoted as the standard says, and times
+    /// are in UTC, whatever the role's settings are.
     pub(crate) fn statements(self, namespace: &Namespace) -> String {
         let schemas = match self {
             // Temporary objects of an earlier client of a pooler would hide the catalog's otherwise.
@@ -45,7 +45,8 @@ impl SearchPath {
             }
         };
         format!(
-            "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off; SET LOCAL search_path = {schemas}"
+            "SET LOCAL standard_conforming_strings = on; SET LOCAL quote_all_identifiers = off; SET LOCAL TimeZone = 'UTC'; \
+             SET LOCAL search_path = {schemas}"
         )
     }
 }

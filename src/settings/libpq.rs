@@ -64,6 +64,7 @@ fn complete_parameters(address: &mut PostgresqlAddress, environment: &Environmen
         }
         keyword.apply(address, &value).map_err(|expected| not(expected, keyword.variable, value))?;
     }
+    address.time_zone = lookup_exactly(environment, "PGTZ")?.filter(|zone| !zone.eq_ignore_ascii_case("default"));
     Ok(())
 }
 

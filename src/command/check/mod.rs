@@ -152,17 +152,17 @@ async fn checks(
         reader.end().await;
         checks.push(fix::repairs(connection).await);
     }
-    if let Some(writable) = writable {
-        checks.push(writable);
-        checks.extend(server::write_ahead_log(settings.database.value.sqlite_path()));
-    } else {
-        checks.extend(server::postgresql(&reader).await);
-        let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;
-        checks.push(look_at_catalogs(&reader, Rows::Visible, "capacity", capacity).await);
+    checks.extend(writable);
+    match &settings.database.value {
+        DatabaseUrl::Sqlite(location) => checks.extend(server::write_ahead_log(location.path.as_deref())),
+        DatabaseUrl::Postgresql(address) => {
+            checks.extend(server::postgresql(address, &reader).await);
+            let capacity = async |reading: &Transaction| capacity::capacity(reading, settings.pool.most()).await;
+            checks.push(look_at_catalogs(&reader, Rows::Visible, "capacity", capacity).await);
+        }
     }
     checks.extend(checks_of_schema(arguments, settings, now, &reader).await);
     reader.end().await;
-    server::correct_time_zone(&settings.database.value, connection, &mut checks).await;
     Ok(checks)
 }
 

@@ -8,13 +8,13 @@ use sea_orm::{DbBackend, DbErr};
 use serde_json::json;
 
 use super::finding::Finding;
-use crate::database::connection::{self, Connection, row, rows};
+use crate::database::connection::{row, rows};
 use crate::database::failure::DatabaseCause;
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::sqlite_file::{larger_wal, obstacle_beside};
 use crate::database::transaction::Transaction;
-use crate::database::url::{DatabaseUrl, Protection};
+use crate::database::url::{DatabaseUrl, PostgresqlAddress, Protection};
 use crate::exit_code::ExitCode;
 use crate::format::{duration, io_message, size};
 use crate::fs::regular_file;
@@ -64,12 +64,10 @@ struct ServerFacts {
     encoding: String,
     is_standby: bool,
     is_read_only: bool,
-    /// The setting of the role or the database that is in force, if there is one.
-    time_zone: Option<String>,
 }
 
 /// Version, encoding, time zone, and whether the server accepts writes.
-pub(crate) async fn postgresql(reader: &BoundedReader<'_>) -> Vec<Finding> {
+pub(crate) async fn postgresql(address: &PostgresqlAddress, reader: &BoundedReader<'_>) -> Vec<Finding> {
     let facts = match server_facts(reader).await {
         Ok(facts) => facts,
         Err(error) => return vec![Finding::unanswered("server", &error.into())],
@@ -79,7 +77,8 @@ pub(crate) async fn postgresql(reader: &BoundedReader<'_>) -> Vec<Finding> {
         let versions = reader.read_catalogs(Rows::Visible, async |reading| collation_versions(reading).await).await;
         findings.extend(versions.flatten().ok().and_then(|versions| collation(&versions)));
     }
-    findings.extend([time_zone(facts.time_zone.as_deref()), postgresql_writable(&facts)]);
+    findings.extend(address.reached().and_then(|reached| reached.time_zone).map(|zone| time_zone(&zone)));
+    findings.push(postgresql_writable(&facts));
     findings
 }
 
@@ -123,14 +122,7 @@ async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> 
                       current_setting('server_version_num')::int / 10000 AS major,
                       current_setting('server_encoding') AS encoding,
                       pg_is_in_recovery() AS standby,
-                      current_setting('transaction_read_only') = 'on' AS read_only,
-                      (SELECT substr(c, strpos(c, '=') + 1)
-                       FROM pg_db_role_setting s, unnest(s.setconfig) c
-                       WHERE c ILIKE 'timezone=%' AND s.setdatabase IN (0, (SELECT oid FROM pg_database
-                                                                          WHERE datname = current_database()))
-                         AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = current_user))
-                       -- In this order the server prefers them.
-                       ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1) AS time_zone";
+                      current_setting('transaction_read_only') = 'on' AS read_only";
     let row = reader.read_catalogs(Rows::Visible, async |reading| row(reading, sql).await).await??;
     Ok(ServerFacts {
         version: row.try_get("", "version")?,
@@ -138,7 +130,6 @@ async fn server_facts(reader: &BoundedReader<'_>) -> Result<ServerFacts, DbErr> 
         encoding: row.try_get("", "encoding")?,
         is_standby: row.try_get("", "standby")?,
         is_read_only: row.try_get("", "read_only")?,
-        time_zone: row.try_get("", "time_zone")?,
     })
 }
 
@@ -163,31 +154,19 @@ fn encoding(encoding: String) -> Finding {
     finding.with(data)
 }
 
-const TIME_ZONE: &str = "time zone";
-
-fn time_zone(zone: Option<&str>) -> Finding {
-    let zone = zone.map(|zone| if is_utc(zone) { "UTC" } else { zone });
+/// The time zone of the sessions of this role that ask for none, as those of TARSy's backend.
+fn time_zone(zone: &str) -> Finding {
+    const NAME: &str = "time zone";
+    let zone = if is_utc(zone) { "UTC" } else { zone };
     let finding = match zone {
-        Some(zone) if zone != "UTC" => {
+        "UTC" => Finding::ok(NAME, zone),
+        _ => {
             let detail =
                 format!("sessions of this role are set to {zone}: TARSy's events would get times in that zone");
-            Finding::new(TIME_ZONE, Status::Warning, detail).because("not_utc")
+            Finding::new(NAME, Status::Warning, detail).because("not_utc")
         }
-        _ => Finding::ok(TIME_ZONE, "UTC"),
     };
     finding.with(json!({ "time_zone": zone }))
-}
-
-/// Corrects what the catalogs say of the time zone by that of a session as the backend has it: the server's own setting is
-/// hidden from this program's sessions, which ask for UTC. `connection` is closed, so that one is enough.
-pub(super) async fn correct_time_zone(url: &DatabaseUrl, connection: &Connection, checks: &mut [Finding]) {
-    let DatabaseUrl::Postgresql(address) = url else { return };
-    let is_lost = checks.iter().any(|check| check.exit_code == ExitCode::Unavailable);
-    let Some(found) = checks.iter_mut().find(|check| check.name == TIME_ZONE && !is_lost) else { return };
-    connection.close().await.ok();
-    if let Ok(Some(zone)) = Box::pin(connection::time_zone(address)).await {
-        *found = time_zone(Some(&zone));
-    }
 }
 
 fn postgresql_writable(facts: &ServerFacts) -> Finding {
@@ -327,7 +306,6 @@ mod tests {
             encoding: "UTF8".to_owned(),
             is_standby: false,
             is_read_only: false,
-            time_zone: None,
         }
     }
 
@@ -363,10 +341,10 @@ mod tests {
 
     #[test]
     fn every_name_of_utc_is_accepted() {
-        for zone in [None, Some("utc"), Some("Etc/UTC"), Some("GMT"), Some("Etc/Zulu"), Some("<+00>+00")] {
+        for zone in ["UTC", "utc", "Etc/UTC", "GMT", "Etc/Zulu", "<+00>+00"] {
             assert_eq!(time_zone(zone).status, Status::Ok, "{zone:?}");
         }
-        assert_eq!(time_zone(Some("Europe/Prague")).status, Status::Warning);
+        assert_eq!(time_zone("Europe/Prague").status, Status::Warning);
     }
 
     #[test]

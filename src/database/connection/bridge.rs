@@ -175,21 +175,6 @@ async fn connect(address: &PostgresqlAddress, settings: Vec<SessionSetting>) -> 
     }
 }
 
-/// Says to the server that the session ends.
-const TERMINATE: [u8; 5] = *b"X\0\0\0\x04";
-
-/// The time zone of a session that asks for none, as those of TARSy's backend. The driver asks for UTC.
-pub(super) async fn time_zone(
-    address: &PostgresqlAddress,
-    name: &str,
-) -> std::result::Result<Option<String>, DatabaseCause> {
-    let settings = vec![("application_name".to_owned(), name.to_owned())];
-    let Session { mut stream, greeting, .. } = connect(address, settings).await?;
-    stream.write_all(&TERMINATE).await.ok();
-    stream.flush().await.ok();
-    Ok(server::reported(&greeting, "TimeZone").map(|zone| String::from_utf8_lossy(zone).into_owned()))
-}
-
 async fn connect_patiently(address: &PostgresqlAddress, settings: &[SessionSetting]) -> Connected {
     for pause in PAUSES {
         match server::connect(address, settings).await {

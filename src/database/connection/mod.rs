@@ -40,7 +40,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub(crate) use self::error::{ConnectError, ConnectStep};
 pub use self::limits::PoolLimits;
 pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
-pub(crate) use self::postgresql::{open_single, time_zone};
+pub(crate) use self::postgresql::open_single;
 pub(crate) use self::query::{row, rows};
 pub use self::sqlite::Access;
 pub(crate) use self::sqlite::remove_empty_wal;

@@ -7,7 +7,7 @@ use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{ConnectOptions, Connection as _, PgConnection};
 
-use super::bridge::{self, Bridge};
+use super::bridge::Bridge;
 use super::limits::PoolLimits;
 use crate::database::failure::DatabaseCause;
 use crate::database::url::{PostgresqlAddress, Protection};
@@ -86,14 +86,6 @@ fn acquire_timeout(address: &PostgresqlAddress, limits: PoolLimits) -> Duration 
     let attempts = hosts.saturating_mul(ATTEMPTS);
     let connecting = address.connect_limit().map_or(A_DAY, |limit| limit.saturating_mul(attempts));
     limits.timeout.max(Duration::from_secs(1)).saturating_add(connecting).min(A_DAY * 2)
-}
-
-/// The time zone with which the server begins a session of this role that asks for none, if it says so.
-///
-/// # Errors
-/// The server's error.
-pub(crate) async fn time_zone(address: &PostgresqlAddress) -> Result<Option<String>, DatabaseCause> {
-    bridge::time_zone(address, application_name(address)).await
 }
 
 /// Opens a connection without a pool, to the host that was reached last. It has no lock timeout. Probes of a server use

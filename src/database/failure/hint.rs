@@ -193,8 +193,8 @@ impl DatabaseCause {
                  ...` gives each session of the role the same setting"
             }
             ErrorClass::Configuration if self.server().is_some() => {
-                "check the role, the database and `options` in the URL and in `PGOPTIONS`; the log of the server, or of the \
-                 pooler, says more"
+                "check the role, the database, `options` in the URL and in `PGOPTIONS`, and `PGTZ`; the log of the server, or of \
+                 the pooler, says more"
             }
             ErrorClass::Disabled => "run `ENABLE ...` with this name in the pooler's admin console",
             ErrorClass::SchemaPending => "run `tarsy-db init`",

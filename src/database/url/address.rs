@@ -49,6 +49,8 @@ pub struct PostgresqlAddress {
     pub fallback_application_name: Option<String>,
     /// Settings of the session, as the server's command line has them.
     pub options: Option<String>,
+    /// The time zone that the variable `PGTZ` gives to sessions of the backend.
+    pub(crate) time_zone: Option<String>,
     /// Whether a login is bound to the connection; if `None` where the server offers it.
     pub channel_binding: Option<ChannelBinding>,
     /// The kinds of login that are allowed.
@@ -81,11 +83,13 @@ pub(crate) enum SecretFile {
 }
 
 /// The server that a connection was opened to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reached {
     /// The number of its host.
     pub(crate) number: usize,
     pub(crate) protection: Protection,
+    /// The time zone of the session, and so of those of the backend, if the server has reported it.
+    pub(crate) time_zone: Option<String>,
 }
 
 /// `load_balance_hosts`.
@@ -223,6 +227,7 @@ impl PostgresqlAddress {
             application_name: None,
             fallback_application_name: None,
             options: None,
+            time_zone: None,
             channel_binding: None,
             required_login: None,
             required_peer: None,
@@ -271,7 +276,7 @@ impl PostgresqlAddress {
 
     /// What was reached last.
     pub(crate) fn reached(&self) -> Option<Reached> {
-        *lock(&self.reached)
+        lock(&self.reached).clone()
     }
 
     /// The same address with the one host that was reached last, if one was: what is asked about a session has to be

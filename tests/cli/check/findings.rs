@@ -387,6 +387,13 @@ fn another_time_zone_is_a_warning() {
     // Another session than the one that is counted is not needed.
     database.execute(&format!("ALTER ROLE {} CONNECTION LIMIT 1", role.name));
     assert_eq!(run_at(&role.url(), &words).code, checked.code);
+    // The variables of the backend's sessions come before both.
+    for (variable, value) in [("PGTZ", "Asia/Tokyo"), ("PGOPTIONS", "-c timezone=Asia/Tokyo")] {
+        let checked = Outcome::of(tarsy_db(&database).env(variable, value).args(words));
+        is_found(&checked, "time zone", "warning", "sessions of this role are set to Asia/Tokyo");
+    }
+    let nowhere = Outcome::of(tarsy_db(&database).env("PGTZ", "Mars/Utopia").args(words)).expect(78);
+    nowhere.tells(&["Mars/Utopia"]);
 }
 
 #[apply(test)]

@@ -58,7 +58,7 @@ mod tests {
         let numbers =
             |address: &PostgresqlAddress| in_order(address).iter().map(|(number, _)| *number).collect::<Vec<_>>();
         assert_eq!(numbers(&address), [0, 1]);
-        address.clone().set_reached(Reached { number: 1, protection: Protection::PlainText });
+        address.clone().set_reached(Reached { number: 1, protection: Protection::PlainText, time_zone: None });
         assert_eq!((numbers(&address), in_order(&address)[0].1.host), (vec![1], "two"));
     }
 

@@ -41,20 +41,22 @@ mod verify;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(super) use self::messages::Message;
-pub(super) use self::socket::Stream;
-pub(super) use self::target::reported;
-
 use self::failure::{Failure, Reach};
 use self::login::{Credentials, log_in};
+pub(super) use self::messages::Message;
 use self::messages::Messages;
 use self::patience::{Patience, Phase};
+pub(super) use self::socket::Stream;
 use self::socket::{Place, Socket};
+use self::target::reported;
 use super::startup::{OPTIONS, SessionSetting};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::url::{
     ChannelBinding, HostPlace, Negotiation, PostgresqlAddress, Protection, Reached, SslMode, TargetServer, TlsOptions,
 };
+
+/// The setting for the time zone of a session.
+const TIME_ZONE: &str = "TimeZone";
 
 /// A connection that is logged in.
 pub(super) struct Session {
@@ -87,7 +89,12 @@ pub(super) async fn connect(
         for (number, host) in &hosts {
             match (Attempts { address, settings: &settings, host: *host, target }).run().await {
                 Ok(session) => {
-                    address.set_reached(Reached { number: *number, protection: session.protection });
+                    let time_zone = reported(&session.greeting, TIME_ZONE);
+                    address.set_reached(Reached {
+                        number: *number,
+                        protection: session.protection,
+                        time_zone: time_zone.map(|zone| String::from_utf8_lossy(zone).into_owned()),
+                    });
                     return Ok(session);
                 }
                 Err(Failure { reach: Reach::Everything, cause }) => return Err(cause),
@@ -98,16 +105,19 @@ pub(super) async fn connect(
     Err(hosts::joined(causes))
 }
 
-/// The options of the address come first, so that those of this program are in force.
+/// The options of the address come first, so that those of this program are in force. The driver asks for a time zone, which
+/// hides that of the backend's sessions: transactions set it instead.
 fn settings_of(address: &PostgresqlAddress, settings: &[SessionSetting]) -> Vec<SessionSetting> {
     let user = address.user.clone().unwrap_or_default();
     let database = address.database.clone().unwrap_or_else(|| user.clone());
     let of_program = settings.iter().find(|(name, value)| name == OPTIONS && !value.is_empty()).map(|(_, value)| value);
     let options: Vec<_> = address.options.iter().chain(of_program).map(String::as_str).collect();
     let own = [("user", user), ("database", database), (OPTIONS, options.join(" "))];
-    let others = settings.iter().filter(|(name, _)| own.iter().all(|(known, _)| name != known)).cloned();
+    let is_other = |name: &str| name != TIME_ZONE && own.iter().all(|(known, _)| name != *known);
+    let others = settings.iter().filter(|(name, _)| is_other(name)).cloned();
+    let time_zone = address.time_zone.iter().map(|zone| (TIME_ZONE.to_owned(), zone.clone()));
     let own = own.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-    own.filter(|(name, value)| name != OPTIONS || !value.is_empty()).chain(others).collect()
+    own.filter(|(name, value)| name != OPTIONS || !value.is_empty()).chain(time_zone).chain(others).collect()
 }
 
 /// How a connection is encrypted.

@@ -46,7 +46,7 @@ fn is_on(greeting: &[u8], name: &str) -> Option<bool> {
 }
 
 /// The value of a parameter, if the server has reported it.
-pub(crate) fn reported<'g>(mut greeting: &'g [u8], name: &str) -> Option<&'g [u8]> {
+pub(super) fn reported<'g>(mut greeting: &'g [u8], name: &str) -> Option<&'g [u8]> {
     while let Some((head, _)) = greeting.split_first_chunk::<5>() {
         let length = usize::try_from(u32::from_be_bytes([head[1], head[2], head[3], head[4]])).ok()?;
         let message = greeting.get(..=length)?;
