@@ -9,6 +9,7 @@ use super::history::OpenHistory;
 use super::outcome::Stop;
 use super::removal::{Failing, Removal, add};
 use crate::database::failure::{DatabaseCause, DatabaseError, ErrorClass, Verb};
+use crate::database::sqlite_holder;
 use crate::error::Error;
 use crate::format;
 use crate::history::removal::batch_error::{BatchError, FailedIn};
@@ -77,6 +78,11 @@ fn is_about_rows(error: &BatchError, backend: DbBackend) -> bool {
 /// Whether another session holds a lock that the batch needs.
 pub(crate) fn is_contention(class: ErrorClass) -> bool {
     matches!(class, ErrorClass::Busy | ErrorClass::Conflict)
+}
+
+/// Whether another program has locked the archive.
+fn is_locked_archive(error: &BatchError) -> bool {
+    error.place == FailedIn::Archive && error.cause.class == ErrorClass::Busy
 }
 
 fn is_transient(error: &Error) -> bool {
@@ -150,10 +156,13 @@ impl Removal<'_> {
 
     /// The same error with the session or process that has locked what the batch needs.
     pub(crate) async fn with_holder(&self, error: BatchError) -> Result<BatchError, Stop> {
+        let OpenHistory { watch, connection, url, archive, .. } = &*self.history;
+        if let Some(archive) = archive.as_ref().filter(|_| is_locked_archive(&error)) {
+            return Ok(BatchError { cause: sqlite_holder::locked(archive.path()), ..error });
+        }
         if error.place != FailedIn::Database {
             return Ok(error);
         }
-        let OpenHistory { watch, connection, url, .. } = &*self.history;
         let named = with_holder(connection, url, Blocked::Deletes, error.cause.clone());
         let named = self.interrupt.or(watch.over(async { Ok::<_, BatchError>(named.await) })).await;
         let cause = named.map_err(Stop::Signal)?.unwrap_or_else(|_| error.cause.clone());
@@ -171,7 +180,8 @@ impl Removal<'_> {
         // The lost connection is not used again.
         self.history.is_connected &= keeps_connection || !class.is_before_login();
         self.outcome.is_doubtful |= !keeps_connection && class.is_before_login();
-        if error.place != FailedIn::Database || !class.is_transient() || since.elapsed() >= self.limits.retry_for {
+        let may_pass = error.place == FailedIn::Database || is_locked_archive(&error);
+        if !may_pass || !class.is_transient() || since.elapsed() >= self.limits.retry_for {
             return Err(Stop::Failed(DatabaseError::from(error).into()));
         }
         self.report_retry(&error);

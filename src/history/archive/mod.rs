@@ -91,6 +91,10 @@ impl Archive {
             .map_err(|error| error.of_file(&path))
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     async fn open_file(
         file: ArchiveFile,
         backend: Backend,
