@@ -180,7 +180,7 @@ pub enum LibpqError {
     #[error("`sslnegotiation=direct` needs `sslmode=require`, `verify-ca` or `verify-full`")]
     TooWeakForDirectTls,
     /// No version of TLS is allowed.
-    #[error("`ssl_max_protocol_version` is lower than `ssl_min_protocol_version`, which is `TLSv1.2` by default")]
+    #[error("`ssl_max_protocol_version` is lower than `ssl_min_protocol_version`; if that is not set, it is `TLSv1.2`")]
     NoTlsVersion,
     /// One list is longer than another.
     #[error("there are more or fewer ports or addresses than hosts")]

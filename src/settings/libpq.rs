@@ -5,7 +5,7 @@
 
 use super::environment::{Environment, lookup_exactly};
 use super::error::{LibpqError, SettingsError};
-use super::libpq_files::{home, in_home};
+use super::libpq_files::{home, in_home, not_missing_in_home};
 use super::service_file;
 use crate::database::url::{
     DatabaseUrl, KEYWORDS, Negotiation, PostgresqlAddress, RootCertificates, SslMode, TlsOptions, is_url,
@@ -28,12 +28,13 @@ pub(crate) fn complete(url: &mut DatabaseUrl, environment: &Environment) -> Resu
     if !address.lists_fit() {
         return Err(LibpqError::HostLists.into());
     }
+    complete_tls(&mut address.tls, environment)?;
     if address.is_unix_socket() {
         // libpq does not use TLS on a Unix socket, whatever the mode.
         address.tls.mode = Some(SslMode::Disable);
         return Ok(());
     }
-    complete_tls(&mut address.tls, environment)
+    Ok(require_roots(&address.tls)?)
 }
 
 /// The service, whose name and file messages show.
@@ -91,7 +92,7 @@ fn complete_tls(tls: &mut TlsOptions, environment: &Environment) -> Result<(), S
     }
     let found = |name: &str| in_home(environment, name);
     tls.roots = tls.roots.take().or_else(|| found("root.crt").map(RootCertificates::File));
-    tls.certificate = tls.certificate.take().or_else(|| found("postgresql.crt"));
+    tls.certificate = tls.certificate.take().or_else(|| not_missing_in_home(environment, "postgresql.crt"));
     tls.key = tls.key.take().or_else(|| found("postgresql.key"));
     if tls.revocation_list.is_none() && tls.revocation_directory.is_none() {
         tls.revocation_list = found("root.crl");
@@ -102,13 +103,20 @@ fn complete_tls(tls: &mut TlsOptions, environment: &Environment) -> Result<(), S
     Ok(require_consistent(tls)?)
 }
 
-/// What libpq refuses before it connects.
+/// A server cannot be verified without a root certificate.
+fn require_roots(tls: &TlsOptions) -> Result<(), LibpqError> {
+    match (tls.mode(), &tls.roots) {
+        (SslMode::VerifyCa, None) => Err(LibpqError::NoRootCertificate("verify-ca")),
+        (SslMode::VerifyFull, None) => Err(LibpqError::NoRootCertificate("verify-full")),
+        _ => Ok(()),
+    }
+}
+
+/// What libpq refuses before it connects, also to a Unix socket.
 fn require_consistent(tls: &TlsOptions) -> Result<(), LibpqError> {
     match (tls.mode(), &tls.roots) {
         (SslMode::VerifyFull, Some(_)) => {}
         (_, Some(RootCertificates::System)) => return Err(LibpqError::TooWeakForSystemRoots),
-        (SslMode::VerifyCa, None) => return Err(LibpqError::NoRootCertificate("verify-ca")),
-        (SslMode::VerifyFull, None) => return Err(LibpqError::NoRootCertificate("verify-full")),
         _ => {}
     }
     if tls.negotiation == Some(Negotiation::Direct) && tls.mode().is_optional() {

@@ -1,5 +1,6 @@
 //! Where libpq's files are.
 
+use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 
 use super::environment::Environment;
@@ -13,4 +14,11 @@ pub(super) fn home(environment: &Environment) -> Option<PathBuf> {
 /// A file in `~/.postgresql`, if it exists.
 pub(super) fn in_home(environment: &Environment, name: &str) -> Option<PathBuf> {
     Some(home(environment)?.join(".postgresql").join(name)).filter(|path| path.exists())
+}
+
+/// The same, also if this user may not look: libpq then refuses TLS.
+pub(super) fn not_missing_in_home(environment: &Environment, name: &str) -> Option<PathBuf> {
+    let path = home(environment)?.join(".postgresql").join(name);
+    let is_missing = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
+    std::fs::metadata(&path).err().filter(is_missing).is_none().then_some(path)
 }

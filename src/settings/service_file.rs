@@ -24,6 +24,10 @@ pub(super) fn complete(address: &mut PostgresqlAddress, environment: &Environmen
                 return Err(unusable(&service, format!("cannot read {}: {}", path.display(), io_message(&error))));
             }
         };
+        if let Some(number) = too_long(&text, &service) {
+            let what = format!("line {number} of {} is longer than {LONGEST_LINE} bytes", path.display());
+            return Err(unusable(&service, what));
+        }
         let Some(lines) = section(&text, &service) else { continue };
         for (number, line) in lines {
             require_sound(line)
@@ -44,7 +48,12 @@ fn paths(environment: &Environment) -> Vec<PathBuf> {
     let named = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let of_user = named("PGSERVICEFILE");
     let of_home = home(environment).map(|home| home.join(".pg_service.conf")).filter(|path| path.exists());
-    let of_machine = named("PGSYSCONFDIR").unwrap_or_else(|| Path::new("/etc/postgresql-common").to_owned());
+    let of_machine = match environment.get("PGSYSCONFDIR") {
+        // libpq writes a slash behind it.
+        Some(empty) if empty.is_empty() => Path::new("/"),
+        Some(directory) => Path::new(directory),
+        None => Path::new("/etc/postgresql-common"),
+    };
     let of_machine = Some(of_machine.join("pg_service.conf")).filter(|path| path.exists());
     of_user.or(of_home).into_iter().chain(of_machine).collect()
 }
@@ -61,11 +70,25 @@ fn section<'t>(text: &'t str, service: &str) -> Option<Vec<(usize, &'t str)>> {
 /// libpq's limit of a line, with its end.
 const LONGEST_LINE: usize = 1022;
 
+/// The number of a line that is too long for libpq, which reads up to the end of the section.
+fn too_long(text: &str, service: &str) -> Option<usize> {
+    let mut is_found = false;
+    for (line, number) in text.lines().zip(1..) {
+        if line.len() >= LONGEST_LINE {
+            return Some(number);
+        }
+        if trimmed(line).starts_with('[') {
+            if is_found {
+                return None;
+            }
+            is_found = trimmed(line).starts_with(&format!("[{service}]"));
+        }
+    }
+    None
+}
+
 /// Makes sure that libpq reads the same line.
 fn require_sound(line: &str) -> Result<(), String> {
-    if line.len() >= LONGEST_LINE {
-        return Err(format!("a line is longer than {LONGEST_LINE} bytes"));
-    }
     if line.contains(char::REPLACEMENT_CHARACTER) {
         return Err("a line is not UTF-8".to_owned());
     }

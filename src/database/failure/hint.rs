@@ -4,10 +4,13 @@ use super::cause::DatabaseCause;
 use super::class::ErrorClass;
 use super::postgresql::refuses_options;
 use super::sqlite::TEMPORARY_FILES;
-use super::transport::OTHER_PROGRAM;
+use super::transport::{CLIENT_REJECTED, OTHER_PROGRAM};
 use crate::database::quote::quoted;
 use crate::format::shell_word;
 
+/// What to do where a server wants another certificate of this client.
+const CLIENT_CERTIFICATE: &str = "set `sslcert` and `sslkey` in the URL, or `PGSSLCERT` and `PGSSLKEY`, to a certificate of a CA that \
+                                  the server trusts, and its key";
 /// How the message of a login without a password begins; the reason follows.
 pub(crate) const PASSWORD_WANTED: &str = "the server asks for a password, and ";
 
@@ -100,6 +103,8 @@ impl DatabaseCause {
             ErrorClass::ConnectionLost | ErrorClass::ShuttingDown => {
                 "run `tarsy-db wait`, then the same command again; the server rolls back what was not committed"
             }
+            ErrorClass::Authentication if self.message.contains("client certificate") => CLIENT_CERTIFICATE,
+            ErrorClass::Tls if self.message.contains(CLIENT_REJECTED) => CLIENT_CERTIFICATE,
             ErrorClass::Authentication => {
                 "check user and password, and whether the server's `pg_hba.conf` lets this role connect from here"
             }

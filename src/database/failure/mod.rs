@@ -29,4 +29,4 @@ pub use self::error::DatabaseError;
 pub(crate) use self::error::ResultExt;
 pub(crate) use self::hint::{FIND_PRIMARY, OTHER_HOSTS, PASSWORD_FILE, PASSWORD_FILE_OPEN_TO_OTHERS, PASSWORD_WANTED};
 pub(crate) use self::postgresql::{Answer, ServerAnswer, refuses_options};
-pub(crate) use self::transport::{OTHER_PROGRAM, io_message};
+pub(crate) use self::transport::{CLIENT_REJECTED, OTHER_PROGRAM, io_message};

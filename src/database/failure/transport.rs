@@ -25,6 +25,9 @@ pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
     }
 }
 
+/// How a server's refusal of the certificate of this client begins.
+pub(crate) const CLIENT_REJECTED: &str = "the server rejects the certificate of this client";
+
 /// Appended where a server violates the protocol.
 pub(crate) const OTHER_PROGRAM: &str = "is another program than PostgreSQL listening on this host and port?";
 

@@ -161,9 +161,14 @@ impl fmt::Display for HostPlace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = if self.name.is_empty() { self.host } else { self.name };
         match shown.contains(':') {
-            true => write!(f, "[{shown}]:{}", self.port),
-            false => write!(f, "{shown}:{}", self.port),
+            true => write!(f, "[{shown}]")?,
+            false => f.write_str(shown)?,
         }
+        // `hostaddr` decides where the connection leads, whatever the name is.
+        if shown != self.host {
+            write!(f, "({})", self.host)?;
+        }
+        write!(f, ":{}", self.port)
     }
 }
 

@@ -149,7 +149,11 @@ pub(crate) const KEYWORDS: [Keyword; 42] = [
     of("sslcrl", "PGSSLCRL", |address, value| file(&mut address.tls.revocation_list, value)),
     of("sslcrldir", "PGSSLCRLDIR", |address, value| file(&mut address.tls.revocation_directory, value)),
     of("sslcert", "PGSSLCERT", |address, value| file(&mut address.tls.certificate, value)),
-    of("sslkey", "PGSSLKEY", |address, value| file(&mut address.tls.key, value)),
+    of("sslkey", "PGSSLKEY", |address, value| match value.contains(':') {
+        // libpq takes it for the name of an engine.
+        true => Err("a path without a colon"),
+        false => file(&mut address.tls.key, value),
+    }),
     of("sslpassword", "", |address, value| {
         address.tls.key_password = Some(Secret::new(value));
         Ok(())

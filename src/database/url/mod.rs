@@ -426,6 +426,9 @@ mod tests {
 
     #[test]
     fn the_login_may_be_in_parameters() {
+        // It is not shown, because it may be a part of the password.
+        let unknown = "postgresql://h/d?password=a&b=c".parse::<DatabaseUrl>().err();
+        assert_eq!(unknown, Some(UrlError::UnescapedPassword));
         let found = address("postgresql://other:word@h?user=u&password=p&dbname=d");
         assert_eq!((found.user.as_deref(), found.database.as_deref()), (Some("u"), Some("d")));
         assert_eq!(found.password.as_ref().map(Secret::expose), Some("p"));
@@ -444,7 +447,7 @@ mod tests {
         }
         assert_eq!(shown("postgresql://u@a,b/d?port=7"), Ok("u@a:7,b:7/d".to_owned()));
         assert_eq!(shown("postgresql://u@/d?host=::1"), Ok("u@[::1]:5432/d".to_owned()));
-        assert_eq!(shown("postgresql://u@a/d?hostaddr=127.0.0.1"), Ok("u@a:5432/d".to_owned()));
+        assert_eq!(shown("postgresql://u@a/d?hostaddr=127.0.0.1"), Ok("u@a(127.0.0.1):5432/d".to_owned()));
         assert_eq!(shown("postgresql://u@/d?hostaddr=127.0.0.1"), Ok("u@127.0.0.1:5432/d".to_owned()));
         for url in ["postgresql://u@a,b/d?port=1,2,3", "postgresql://u@a,b/d?hostaddr=127.0.0.1"] {
             assert_eq!(shown(url), Err(UrlError::HostLists), "{url}");

@@ -95,8 +95,8 @@ fn set_parameter(
     value: &str,
 ) -> Result<(), UrlError> {
     let Some(keyword) = KEYWORDS.iter().find(|keyword| keyword.name == name) else {
-        // `password=a&b`: the unknown name is the rest of a password.
-        if is_url(&name) || (value.is_empty() && set.contains("password")) {
+        // `password=a&b` and `password=a&b=c`: the unknown name is a part of a password.
+        if is_url(&name) || set.contains("password") || set.contains("sslpassword") {
             return Err(UrlError::UnescapedPassword);
         }
         return Err(UrlError::UnknownParameter { name, allowed: KEYWORDS.map(|keyword| keyword.name).to_vec() });

@@ -140,7 +140,7 @@ fn refusal(code: &str, text: &str) -> Vec<u8> {
 
 #[apply(test)]
 fn a_refused_login_is_a_fault_of_the_settings_or_of_the_server() {
-    let settings = "check the role, the database and `options` in the URL";
+    let settings = "check the role, the database, `options` in the URL";
     let lost = "run `tarsy-db wait`, then the same command again";
     let pooler = "add the name to `[databases]` of PgBouncer";
     let cases = [

@@ -7,10 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use crate::support::cases::each;
+use crate::support::certificate::Authority;
 use crate::support::fake_server::{greet, login, message, server_of};
 use crate::support::history::{NOW, three_old_sessions};
 use crate::support::server::{PASSWORD, Server, closed_port};
-use crate::support::{Database, Outcome, apply, bare_tarsy_db, run_at, test, test_directory, write_file};
+use crate::support::{Database, Outcome, Role, apply, bare_tarsy_db, run_at, test, test_directory, write_file};
 
 const ONCE: [&str; 5] = ["wait", "--max-attempts", "1", "--for", "connect"];
 
@@ -85,6 +86,49 @@ fn a_refused_login_ends_the_search_and_all_reasons_are_shown_otherwise() {
     let url = format!("postgresql://postgres:wrong@127.0.0.1:{},127.0.0.1:{one}/x", database.port());
     let refused = run_at(&url, &ONCE).expect(77).stderr;
     assert!(!refused.contains("connection refused"), "{refused}");
+}
+
+/// Whatever the encryptions are that it refuses.
+#[apply(test)]
+fn a_login_that_is_refused_with_and_without_tls_ends_the_search() {
+    let other = Database::postgresql();
+    let role = Role::new(&other);
+    let server = Authority::new("known").server_that_allows("host all all 127.0.0.1/32 scram-sha-256");
+    Database::on(&server.url("postgres")).execute(&format!("CREATE ROLE {} LOGIN PASSWORD 'another'", role.name));
+    let url = format!("postgresql://{}:{PASSWORD}@127.0.0.1:{},127.0.0.1:{}", role.name, server.port, other.port());
+    each(["", "?sslmode=prefer", "?sslmode=allow", "?sslmode=require"], |mode| {
+        let refused = run_at(&format!("{url}/{}{mode}", other.name()), &ONCE).expect(77);
+        refused.tells(&["password authentication failed"]);
+    });
+    // The reasons of the hosts before are shown as well.
+    let (_socket, closed) = closed_port();
+    let url = url.replacen("127.0.0.1", &format!("127.0.0.1:{closed},127.0.0.1"), 1);
+    let place = format!("127.0.0.1:{}: password authentication failed", server.port);
+    run_at(&format!("{url}/x"), &ONCE).expect(77).tells(&["connection refused; ", &place]);
+}
+
+#[apply(test)]
+fn after_the_login_a_server_that_starts_up_ends_the_search() {
+    let starting = message(b'E', b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0");
+    let answer = [message(b'R', &[0; 4]), starting.clone()].concat();
+    let database = Database::postgresql();
+    database.execute("SELECT 1");
+    let connect = |answer: Vec<u8>| {
+        let first = server_of(move |mut client| drop(greet(&mut client, &answer)));
+        let (_, place) = first.rsplit_once('@').expect("a place");
+        let place = place.trim_end_matches("/tarsy");
+        let (port, name) = (database.port(), database.name());
+        run_at(&format!("postgresql://postgres:{PASSWORD}@{place},127.0.0.1:{port}/{name}"), &ONCE)
+    };
+    connect(answer).expect(69).tells(&["starting up"]);
+    connect(starting).expect(0);
+}
+
+#[apply(test)]
+fn the_address_is_shown_that_decides_where_a_name_leads() {
+    let (_socket, closed) = closed_port();
+    let url = format!("postgresql://u@db.example:{closed}/d?hostaddr=127.0.0.1");
+    run_at(&url, &ONCE).expect(69).tells(&[&format!("u@db.example(127.0.0.1):{closed}/d")]);
 }
 
 #[apply(test)]

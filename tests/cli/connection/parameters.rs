@@ -104,6 +104,10 @@ fn a_service_is_read_as_libpq_reads_it() {
     each(["target_session_attrs", "channel_binding", "sslnegotiation", "keepalives_idle"], |name| {
         connect("[mine]", &format!("{HERE}\n{name}=")).expect(78).tells(&[&format!("`{name}`")]);
     });
+    // What libpq reads up to the end of the section has to be short.
+    let long = "x".repeat(1022);
+    connect(&format!("# {long}\n[mine]"), HERE).expect(78).tells(&["line 1 of ", "longer than 1022 bytes"]);
+    connect("[mine]", &format!("{HERE}\n{place}\n[other]\n# {long}")).expect(0);
     // Only blanks of ASCII end a line.
     connect("[mine]", &format!("{HERE}\npassword={PASSWORD}\u{a0}")).expect(77);
     connect("[mine]", &format!("{HERE}\npassword={PASSWORD} \t")).expect(0);

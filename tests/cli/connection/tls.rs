@@ -1,6 +1,6 @@
 //! TLS as in libpq: the server is verified if the URL, `PGSSLMODE` or a root certificate asks for it.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -321,7 +321,7 @@ fn a_login_is_bound_to_the_connection_if_the_settings_require_it() {
     let server = authority.server("127.0.0.1", Validity::Current);
     run_at(&url(&server, "sslmode=require&channel_binding=require"), &ONCE).expect(0);
     let unbound = run_at(&url(&server, "sslmode=disable&channel_binding=require"), &ONCE).expect(78);
-    unbound.tells(&["channel_binding=require", "SCRAM-SHA-256-PLUS"]);
+    unbound.tells(&["`channel_binding=require` needs TLS, and this connection has none"]);
     for method in ["trust", "password"] {
         let server = authority.server_that_allows(&format!("host all all 127.0.0.1/32 {method}"));
         run_at(&url(&server, "sslmode=require"), &ONCE).expect(0);
@@ -372,6 +372,33 @@ fn a_unix_socket_has_no_tls_whatever_is_asked_for() {
         client.connect(&url, &parameters, &[("PGSSLMODE", mode)]).expect(0);
         client.connect(&url, &format!("{parameters}&sslmode={mode}"), &[]).expect(0);
     });
+    // What contradicts itself is refused nevertheless, as in libpq.
+    let contradictions = [
+        ("sslnegotiation=direct", "`sslnegotiation=direct` needs"),
+        ("sslrootcert=system&sslmode=require", "`sslrootcert=system` needs"),
+        ("ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2", "lower than `ssl_min_protocol_version`"),
+        ("ssl_max_protocol_version=TLSv1.1", "lower than `ssl_min_protocol_version`"),
+        ("sslkey=/my:key", "`sslkey`"),
+    ];
+    each(contradictions, |(more, why)| {
+        client.connect(&url, &format!("{parameters}&{more}"), &[]).expect(78).tells(&[why]);
+    });
+}
+
+#[apply(test)]
+fn plain_bytes_behind_the_answer_to_the_request_for_tls_end_the_login() {
+    let connections = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&connections);
+    let url = server_of(move |mut client| {
+        *counted.lock().expect("no panic") += 1;
+        let mut request = [0; 8];
+        if client.read_exact(&mut request).is_ok() {
+            let _ = client.write_all(b"SX");
+            let _ = client.read_to_end(&mut Vec::new());
+        }
+    });
+    run_at(&url, &ONCE).expect(69).tells(&["the server sends more than its answer to the request for TLS"]);
+    assert_eq!(*connections.lock().expect("no panic"), 1, "no attempt in plain text");
 }
 
 #[apply(test)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from case import SQLALCHEMY, Case, case
+from case import SQLALCHEMY, Case, File, case
 from listeners import MANNERS
 
 SESSIONS = ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"]
@@ -19,7 +19,7 @@ TRUSTED = "postgresql://trusted@"
 
 
 def cases() -> list[Case]:
-    return [*sessions(), *LISTS, *TIMED, *strangers()]
+    return [*sessions(), *LISTS, *TIMED, *strangers(), *refusals(), *contradictions()]
 
 
 def sessions() -> Iterator[Case]:
@@ -35,6 +35,27 @@ def sessions() -> Iterator[Case]:
     for session in SESSIONS:
         url = f"postgresql://read_only@{{primary}},{{standby}}/tarsy?target_session_attrs={session}"
         yield case(f"session/read-only-role/{session}", url)
+
+
+def refusals() -> Iterator[Case]:
+    """A server with TLS that refuses the password, before one that takes another."""
+    passwords = File("localhost:*:*:*:wrong\n127.0.0.1:*:*:*:a secret\n")
+    for mode in ["", "disable", "allow", "prefer", "require"]:
+        parameters = f"?sslmode={mode}" if mode else ""
+        url = f"postgresql://scram@{{good}},{{primary}}/tarsy{parameters}"
+        yield case(f"refused-then-open/{mode or 'unset'}", url, {".pgpass": passwords})
+
+
+def contradictions() -> Iterator[Case]:
+    """What contradicts itself, also where no TLS is used."""
+    for name, parameters in {
+        "direct": "sslnegotiation=direct",
+        "system": "sslrootcert=system&sslmode=require",
+        "versions": "ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2",
+        "low-version": "ssl_max_protocol_version=TLSv1.1",
+        "verified": "sslmode=verify-full",
+    }.items():
+        yield case(f"socket/{name}", f"{TRUSTED}/tarsy?host={{sockets}}&port={{port}}&{parameters}")
 
 
 def strangers() -> Iterator[Case]:

@@ -22,7 +22,8 @@ pub(super) fn set(builder: &mut SslContextBuilder, options: &TlsOptions) -> Resu
     let no_certificate = |_| unusable(CERTIFICATE, certificate, "the file holds no certificate in PEM format");
     builder.set_certificate_chain_file(certificate).map_err(no_certificate)?;
     let Some(path) = &options.key else {
-        return Err(unusable(KEY, Path::new("postgresql.key"), "there is a client certificate without a key"));
+        let key = certificate.with_file_name("postgresql.key");
+        return Err(unusable(KEY, &key, "there is a client certificate without a key"));
     };
     let key = read_key(path, options.key_password.as_ref())?;
     builder.set_private_key(&key).map_err(|_| unusable(KEY, path, "it is not the key of the client certificate"))?;

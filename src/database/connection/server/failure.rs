@@ -1,6 +1,17 @@
 //! A failed attempt to connect to a server, and what it rules out.
 
-use crate::database::failure::{Answer, DatabaseCause, ErrorClass, OTHER_PROGRAM};
+use crate::database::failure::{Answer, CLIENT_REJECTED, DatabaseCause, ErrorClass, OTHER_PROGRAM};
+
+/// The ends of OpenSSL's reasons for which a server closes TLS because of the certificate of its client.
+const REJECTIONS: [&str; 7] = [
+    "alert bad certificate",
+    "alert certificate expired",
+    "alert certificate required",
+    "alert certificate revoked",
+    "alert certificate unknown",
+    "alert unknown ca",
+    "alert unsupported certificate",
+];
 
 /// What a failed attempt rules out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +40,8 @@ impl Failure {
 
     /// The server's refusal.
     pub(super) fn of_answer(answer: &Answer<'_>, reach: Reach) -> Self {
-        // Another encryption would not help a server that is starting up; another host may.
-        let reach = if answer.code == "57P03" { Reach::Host } else { reach };
+        // Another encryption would not help a server that is starting up; another host may. After the login libpq stops.
+        let reach = if answer.code == "57P03" && reach == Reach::Encryption { Reach::Host } else { reach };
         Self { reach, cause: DatabaseCause::of_login(answer) }
     }
 
@@ -48,7 +59,10 @@ impl Failure {
         let reason = error.ssl_error().and_then(|stack| stack.errors().first()?.reason());
         let cause = match (error.io_error(), reason) {
             (Some(error), _) => DatabaseCause::of_io(error),
-            (None, Some(reason)) => DatabaseCause::new(ErrorClass::Tls, format!("TLS failed: {reason}")),
+            (None, Some(reason)) => match REJECTIONS.iter().find(|words| reason.ends_with(*words)) {
+                Some(words) => DatabaseCause::new(ErrorClass::Tls, format!("{CLIENT_REJECTED} ({words})")),
+                None => DatabaseCause::new(ErrorClass::Tls, format!("TLS failed: {reason}")),
+            },
             (None, None) => DatabaseCause::of_io(&std::io::ErrorKind::UnexpectedEof.into()),
         };
         Self { reach, cause }

@@ -92,9 +92,8 @@ fn require_sound(message: &Message) -> Result<(), Failure> {
 
 /// Answers the server's requests until it is satisfied.
 async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) -> Result<(), Failure> {
-    let mut scram = None;
-    // Whether the login may be complete: one that has to be bound to the connection ends with SCRAM.
-    let mut is_bound = credentials.binding != ChannelBinding::Require;
+    let (mut scram, mut had_scram) = (None, false);
+    let must_be_bound = credentials.binding == ChannelBinding::Require;
     let mut is_asked = false;
     loop {
         let message = messages.receive(&[kind::AUTHENTICATION, kind::ERROR]).await?;
@@ -105,8 +104,13 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
         let request = u32::from_be_bytes(*request);
         require_allowed(credentials, request, is_asked)?;
         is_asked = true;
-        if !is_bound && matches!(request, request::OK | request::CLEARTEXT | request::MD5) {
-            return Err(unbound());
+        let is_unbound = match request {
+            request::OK => scram.is_some() || !had_scram,
+            request::CLEARTEXT | request::MD5 => true,
+            _ => false,
+        };
+        if must_be_bound && is_unbound {
+            return Err(unbound(credentials));
         }
         match (request, &mut scram) {
             (request::OK, None) => return Ok(()),
@@ -118,13 +122,17 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
                 let hash = md5_hash(credentials.user.as_bytes(), password(credentials)?, salt);
                 messages.send(&password_message(hash.as_bytes())).await;
             }
-            (request::SASL, None) => {
+            (request::SASL, None) if !had_scram => {
                 let (mechanism, exchange) = begin_scram(credentials, data)?;
                 let first = exchange.message();
                 let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
                 let body = [mechanism.as_bytes(), b"\0", &length, first].concat();
-                scram = Some(exchange);
+                (scram, had_scram) = (Some(exchange), true);
                 messages.send(&framed(&body)).await;
+            }
+            (request::SASL, _) => return Err(invalid("the server asks for a second login with SCRAM")),
+            (request::SASL_CONTINUE, Some(_)) if has_no_rounds(data) => {
+                return Err(invalid("the server asks for no rounds of SCRAM"));
             }
             (request::SASL_CONTINUE, Some(exchange)) => {
                 exchange.update(data).map_err(|error| match error.to_string() {
@@ -135,11 +143,17 @@ async fn authenticate(messages: &mut Messages, credentials: &Credentials<'_>) ->
             }
             (request::SASL_FINAL, Some(exchange)) => {
                 exchange.finish(data).map_err(|_| unproven())?;
-                (scram, is_bound) = (None, true);
+                scram = None;
             }
             (other, _) => return Err(unsupported(other)),
         }
     }
+}
+
+/// Whether the server asks for a hash without any round: `r=...,s=...,i=0`.
+fn has_no_rounds(data: &[u8]) -> bool {
+    let rounds = data.rsplit(|byte| *byte == b',').next().and_then(|last| last.strip_prefix(b"i="));
+    rounds.is_some_and(|rounds| rounds.iter().all(|digit| *digit == b'0'))
 }
 
 /// Chooses a mechanism of those that the server offers, and begins it.
@@ -161,7 +175,7 @@ fn begin_scram(credentials: &Credentials<'_>, offered: &[u8]) -> Result<(&'stati
         Some(hash) if offers(SCRAM_SHA_256_PLUS) => {
             (SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(hash.to_vec()))
         }
-        _ if credentials.binding == ChannelBinding::Require => return Err(unbound()),
+        _ if credentials.binding == ChannelBinding::Require => return Err(unbound(credentials)),
         _ if !offers(SCRAM_SHA_256) => {
             let offered = String::from_utf8_lossy(offered).trim_end_matches('\0').replace('\0', ", ");
             let message = format!("the server asks for `{offered}`, which tarsy-db does not support");
@@ -245,10 +259,15 @@ fn invalid(what: &str) -> Failure {
     Failure::of_protocol(what)
 }
 
-fn unbound() -> Failure {
-    let message = "`channel_binding=require` needs TLS and a login with SCRAM-SHA-256-PLUS, which the server does not ask \
-                   for on this connection";
-    Failure::new(Reach::Everything, ErrorClass::Tls, message.to_owned())
+fn unbound(credentials: &Credentials<'_>) -> Failure {
+    let (class, message) = match credentials.has_tls {
+        true => (
+            ErrorClass::Configuration,
+            "`channel_binding=require` needs a login with SCRAM-SHA-256-PLUS, and the server asks for none or for another one",
+        ),
+        false => (ErrorClass::Tls, "`channel_binding=require` needs TLS, and this connection has none"),
+    };
+    Failure::new(Reach::Everything, class, message.to_owned())
 }
 
 /// The library's limit keeps a server that is not verified from costing a client minutes.
@@ -271,5 +290,16 @@ fn unsupported(number: u32) -> Failure {
             Failure::new(Reach::Everything, ErrorClass::Configuration, message)
         }
         None => invalid(&format!("an authentication request of the unknown kind {number}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_asks_for_rounds() {
+        let asked = |rounds: &str| has_no_rounds(format!("r=i=0,s=x,i={rounds}").as_bytes());
+        assert_eq!(["0", "00", "4096", "10"].map(asked), [true, true, false, false]);
     }
 }

@@ -97,8 +97,12 @@ pub(super) async fn connect(
                     });
                     return Ok(session);
                 }
-                Err(Failure { reach: Reach::Everything, cause }) => return Err(cause),
-                Err(failure) => causes.push((*host, failure.cause)),
+                Err(Failure { reach, cause }) => {
+                    causes.push((*host, cause));
+                    if reach == Reach::Everything {
+                        return Err(hosts::joined(causes));
+                    }
+                }
             }
         }
     }
@@ -175,7 +179,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Tries one encryption after the other.
+    /// Tries one encryption after the other. A server that refuses both ends the search, whatever the reason is, as in libpq.
     async fn run(&self) -> Result<Session, Failure> {
         let mut before: Option<(Encryption, DatabaseCause)> = None;
         for encryption in encryptions(&self.of.address.tls, self.place) {
@@ -185,7 +189,10 @@ impl Attempt<'_> {
                     before = Some((*encryption, failure.cause));
                 }
                 (Err(failure), None) => return Err(failure),
-                (Err(failure), Some(first)) => return Err(joined(first, failure)),
+                (Err(failure), Some(first)) => {
+                    let reach = if failure.reach == Reach::Encryption { Reach::Everything } else { failure.reach };
+                    return Err(Failure { reach, cause: joined(first, failure.cause) });
+                }
             }
         }
         let none = || DatabaseCause::new(ErrorClass::Configuration, NO_PLAIN_TEXT);
@@ -268,6 +275,10 @@ async fn request_tls(stream: &mut TcpStream) -> Result<bool, Failure> {
     const REQUEST: u64 = (8 << 32) + 80_877_103;
     stream.write_u64(REQUEST).await?;
     match stream.read_u8().await? {
+        // A server waits for TLS now. A program between could have its own words read as those of the server.
+        b'S' if matches!(stream.try_read(&mut [0]), Ok(1)) => {
+            Err(Failure::of_protocol("the server sends more than its answer to the request for TLS"))
+        }
         b'S' => Ok(true),
         b'N' => Ok(false),
         // It comes from a server that is not verified yet.
@@ -280,16 +291,13 @@ async fn request_tls(stream: &mut TcpStream) -> Result<bool, Failure> {
 }
 
 /// One failure of two attempts: the one with TLS says more, unless the server has none.
-fn joined((first_encryption, first): (Encryption, DatabaseCause), second: Failure) -> Failure {
-    let Failure { reach, cause: second } = second;
+fn joined((first_encryption, first): (Encryption, DatabaseCause), second: DatabaseCause) -> DatabaseCause {
     let (with_tls, plain) = if first_encryption == Encryption::Plain { (second, first) } else { (first, second) };
-    let cause = if with_tls.message == NO_TLS || with_tls.message == plain.message {
-        plain
-    } else {
-        let message = format!("{}; in plain text: {}", with_tls.message, plain.message);
-        DatabaseCause::new(with_tls.class, message)
-    };
-    Failure { reach, cause }
+    if with_tls.message == NO_TLS || with_tls.message == plain.message {
+        return plain;
+    }
+    let message = format!("{}; in plain text: {}", with_tls.message, plain.message);
+    DatabaseCause::new(with_tls.class, message)
 }
 
 #[cfg(test)]

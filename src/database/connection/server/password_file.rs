@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::database::failure::{PASSWORD_FILE, PASSWORD_FILE_OPEN_TO_OTHERS};
 use crate::database::url::{HostPlace, PostgresqlAddress};
 
-/// The directories of sockets that the file calls `localhost`.
-const SOCKET_DIRECTORIES: [&str; 2] = ["/tmp", "/var/run/postgresql"];
+/// The directory of sockets that the file calls `localhost`: the default one of the backend's libpq.
+const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 
 /// The password of a login, or why there is none.
 pub(super) enum Password {
@@ -39,7 +39,7 @@ fn in_file(path: &Path, address: &PostgresqlAddress, host: HostPlace<'_>) -> Pas
     }
     let Ok(text) = std::fs::read(path) else { return Password::None };
     let name = if host.name.is_empty() { host.host } else { host.name };
-    let name = if SOCKET_DIRECTORIES.contains(&name) { "localhost" } else { name };
+    let name = if name == SOCKET_DIRECTORY { "localhost" } else { name };
     let user = address.user.as_deref().unwrap_or_default();
     let wanted = [name, &host.port.to_string(), address.database.as_deref().unwrap_or(user), user];
     let found = text.split(|byte| *byte == b'\n').find_map(|line| of_line(line, &wanted));

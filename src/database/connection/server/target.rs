@@ -50,7 +50,7 @@ pub(super) fn reported<'g>(mut greeting: &'g [u8], name: &str) -> Option<&'g [u8
     while let Some((head, _)) = greeting.split_first_chunk::<5>() {
         let length = usize::try_from(u32::from_be_bytes([head[1], head[2], head[3], head[4]])).ok()?;
         let message = greeting.get(..=length)?;
-        let mut words = message[5..].split(|byte| *byte == 0);
+        let mut words = message.get(5..)?.split(|byte| *byte == 0);
         if head[0] == b'S' && words.next() == Some(name.as_bytes()) {
             return words.next();
         }

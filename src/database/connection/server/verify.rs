@@ -81,9 +81,17 @@ fn shown_date(time: &Asn1TimeRef) -> Option<String> {
 /// Makes sure that a certificate names a host, by libpq's rules. The common name counts if no alternative name is of the
 /// host's kind.
 pub(super) fn require_name(certificate: &X509Ref, host: &str) -> Result<(), String> {
+    if is_short_address(host) {
+        return Err(format!(
+            "`{host}` is an address in a form that no certificate has; write its four decimal numbers"
+        ));
+    }
     let mut names = Names::default();
     for name in certificate.subject_alt_names().iter().flatten() {
         if let Some(name) = name.dnsname() {
+            if name.contains('\0') {
+                return Err("the server's certificate has a name with the character NUL".to_owned());
+            }
             names.hosts.push(name.to_owned());
         } else if let Some(bytes) = name.ipaddress() {
             let wrong = || format!("the server's certificate has an address of {} bytes", bytes.len());
@@ -95,6 +103,15 @@ pub(super) fn require_name(certificate: &X509Ref, host: &str) -> Result<(), Stri
     let common = certificate.subject_name().entries_by_nid(Nid::COMMONNAME).next();
     names.common = common.and_then(|entry| Asn1StringRef::to_string(entry.data()).ok());
     names.require(host)
+}
+
+/// Whether the system reads a host as an address of IPv4, although it is not written as four decimal numbers: `127.1`.
+fn is_short_address(host: &str) -> bool {
+    let is_number = |part: &str| match part.strip_prefix("0x").or(part.strip_prefix("0X")) {
+        Some(digits) => !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit()),
+        None => !part.is_empty() && part.bytes().all(|digit| digit.is_ascii_digit()),
+    };
+    host.parse::<IpAddr>().is_err() && host.split('.').count() <= 4 && host.split('.').all(is_number)
 }
 
 /// How many alternative names of a certificate are of hosts, also if they are no text.
@@ -241,5 +258,15 @@ mod tests {
         assert_eq!(error, "the server's certificate is for `10.0.0.1`, `c`, not for `db`");
         let error = Names::default().require("db").expect_err("no name");
         assert_eq!(error, "the server's certificate names no host, and therefore not `db`");
+    }
+
+    #[test]
+    fn an_address_is_one_in_each_form_that_the_system_reads() {
+        for host in ["127.1", "127.0.0.01", "0177.0.0.1", "0x7f.1", "2130706433"] {
+            assert!(is_short_address(host), "{host}");
+        }
+        for host in ["127.0.0.1", "::1", "localhost", "1.example", "127.0.0.1.2", "1..2", "", "0x"] {
+            assert!(!is_short_address(host), "{host}");
+        }
     }
 }
