@@ -710,6 +710,7 @@ fn every_failure_of_a_database() {
                 "its sessions are read-only, and `target_session_attrs=read-write`",
             )),
         ],
+        CommitsWait => [database(cause(ErrorClass::CommitsWait))],
         TooManyConnections => [
             database(cause(ErrorClass::TooManyConnections)),
             database(answered("53300", "too many connections for role \"tarsy\"")),
@@ -725,6 +726,13 @@ fn every_failure_of_a_database() {
                 code: "53200",
                 message: "out of shared memory",
                 hint: Some("You might need to increase max_locks_per_transaction."),
+                ..Answer::default()
+            })),
+            database(DatabaseCause::of_answer(&Answer {
+                code: "54000",
+                message: "database is not accepting commands to avoid wraparound data loss in database \"tarsy\"",
+                hint: Some("You might also need to commit or roll back old prepared transactions."),
+                routine: Some("GetNewTransactionId"),
                 ..Answer::default()
             })),
         ],

@@ -9,12 +9,13 @@ use serde_json::json;
 
 use super::finding::Finding;
 use crate::database::connection::{row, rows};
-use crate::database::failure::DatabaseCause;
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, Rows};
 use crate::database::sqlite_file::{larger_wal, obstacle_beside};
 use crate::database::transaction::Transaction;
 use crate::database::url::{DatabaseUrl, PostgresqlAddress, Protection};
+use crate::database::writable::obstacle_to_commit;
 use crate::exit_code::ExitCode;
 use crate::format::{duration, io_message, size};
 use crate::fs::regular_file;
@@ -78,7 +79,7 @@ pub(crate) async fn postgresql(address: &PostgresqlAddress, reader: &BoundedRead
         findings.extend(versions.flatten().ok().and_then(|versions| collation(&versions)));
     }
     findings.extend(address.reached().and_then(|reached| reached.time_zone).map(|zone| time_zone(&zone)));
-    findings.push(postgresql_writable(&facts));
+    findings.push(postgresql_writable(&facts, reader).await);
     findings
 }
 
@@ -169,19 +170,33 @@ fn time_zone(zone: &str) -> Finding {
     finding.with(json!({ "time_zone": zone }))
 }
 
-fn postgresql_writable(facts: &ServerFacts) -> Finding {
-    const NAME: &str = "writable";
-    match (facts.is_standby, facts.is_read_only) {
-        (true, _) => {
-            let detail = "the server is a standby, which is read-only";
-            Finding::failed(NAME, ExitCode::Unavailable, detail).because("standby")
-        }
-        (_, true) => {
-            let detail = "transactions are read-only by default";
-            Finding::failed(NAME, ExitCode::Unavailable, detail).because("read_only")
-        }
-        _ => Finding::ok(NAME, "the server accepts writes"),
+/// Whether the server accepts writes of this role.
+async fn postgresql_writable(facts: &ServerFacts, reader: &BoundedReader<'_>) -> Finding {
+    if let Some(finding) = read_only(facts) {
+        return finding;
     }
+    let obstacle = reader.read_catalogs(Rows::Visible, async |reading| obstacle_to_commit(reading).await).await;
+    match obstacle.flatten() {
+        Ok(None) => Finding::ok(WRITABLE, "the server accepts writes"),
+        Ok(Some(cause)) => {
+            let waits = cause.class == ErrorClass::CommitsWait;
+            let code = if waits { "commits_wait" } else { "no_transaction_numbers" };
+            let lines: Vec<_> = std::iter::once(cause.described()).chain(cause.hint()).collect();
+            Finding::failed(WRITABLE, cause.class.exit_code(), lines).because(code)
+        }
+        Err(error) => Finding::unanswered(WRITABLE, &error.into()),
+    }
+}
+
+const WRITABLE: &str = "writable";
+
+fn read_only(facts: &ServerFacts) -> Option<Finding> {
+    let (detail, code) = match (facts.is_standby, facts.is_read_only) {
+        (true, _) => ("the server is a standby, which is read-only", "standby"),
+        (false, true) => ("transactions are read-only by default", "read_only"),
+        (false, false) => return None,
+    };
+    Some(Finding::failed(WRITABLE, ExitCode::Unavailable, detail).because(code))
 }
 
 /// Whether SQLite can write to its file and beside it. Opening a file for writing changes nothing in it.
@@ -349,10 +364,11 @@ mod tests {
 
     #[test]
     fn a_standby_is_named_before_its_read_only_transactions() {
-        assert_eq!(postgresql_writable(&facts()).status, Status::Ok);
-        let standby = postgresql_writable(&ServerFacts { is_standby: true, is_read_only: true, ..facts() });
+        assert!(read_only(&facts()).is_none());
+        let found =
+            |is_standby| read_only(&ServerFacts { is_standby, is_read_only: true, ..facts() }).expect("a finding");
+        let [standby, read_only] = [true, false].map(found);
         assert_eq!(standby.detail.0, ["the server is a standby, which is read-only"]);
-        let read_only = postgresql_writable(&ServerFacts { is_read_only: true, ..facts() });
         assert_eq!(read_only.detail.0, ["transactions are read-only by default"]);
         assert_eq!([standby.exit_code, read_only.exit_code], [ExitCode::Unavailable; 2]);
     }

@@ -165,7 +165,7 @@ impl From<&sqlx::Error> for DatabaseCause {
             }
             // Its own text names types of Rust.
             sqlx::Error::ColumnDecode { index, .. } => {
-                Self::new(ErrorClass::Other, format!("column {index} holds a value of another type than TARSy's"))
+                Self::new(ErrorClass::Schema, format!("column {index} holds a value of another type than TARSy's"))
             }
             sqlx::Error::PoolTimedOut => Self::new(ErrorClass::TimedOut, "no connection became free in time"),
             sqlx::Error::Protocol(message) => Self::new(ErrorClass::ConnectionLost, protocol_message(message)),

@@ -31,8 +31,10 @@ pub enum ErrorClass {
     ReadOnly,
     /// The server, or a pooler, has no free connection.
     TooManyConnections,
-    /// The server lacks memory, or has reached a limit of its settings.
+    /// The server lacks memory, has reached a limit of its settings, or has used up the numbers of its transactions.
     OutOfResources,
+    /// The server confirms no commit: each waits for a standby that is not connected.
+    CommitsWait,
     /// An administrator disabled the database for the time being.
     Disabled,
     /// Another session holds a lock.
@@ -103,12 +105,20 @@ impl ErrorClass {
     #[must_use]
     pub fn is_transient(self) -> bool {
         use ErrorClass::{
-            Busy, Conflict, Disabled, OutOfResources, ReadOnly, SchemaPending, Standby, TooManyConnections,
+            Busy, CommitsWait, Conflict, Disabled, OutOfResources, ReadOnly, SchemaPending, Standby, TooManyConnections,
         };
         self.is_before_login()
             || matches!(
                 self,
-                Standby | ReadOnly | TooManyConnections | OutOfResources | Disabled | Busy | Conflict | SchemaPending
+                Standby
+                    | ReadOnly
+                    | CommitsWait
+                    | TooManyConnections
+                    | OutOfResources
+                    | Disabled
+                    | Busy
+                    | Conflict
+                    | SchemaPending
             )
     }
 
@@ -126,6 +136,7 @@ impl ErrorClass {
             | Self::InRecovery
             | Self::Standby
             | Self::ReadOnly
+            | Self::CommitsWait
             | Self::Disabled => ExitCode::Unavailable,
             Self::TooManyConnections | Self::OutOfResources | Self::Busy | Self::Conflict => ExitCode::Busy,
             Self::Authentication | Self::Privilege | Self::FilePermission | Self::RowPolicy => ExitCode::Privilege,
@@ -161,6 +172,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::ReadOnly => "database is read-only",
             ErrorClass::TooManyConnections => "too many connections",
             ErrorClass::OutOfResources => "server out of resources",
+            ErrorClass::CommitsWait => "commits wait",
             ErrorClass::Disabled => "database is disabled",
             ErrorClass::Busy => "locked by another session",
             ErrorClass::Conflict => "in conflict with another transaction",

@@ -53,8 +53,8 @@ pub(crate) struct ServerAnswer {
 
 impl From<&Answer<'_>> for ServerAnswer {
     fn from(answer: &Answer<'_>) -> Self {
-        let [detail, hint] = [answer.detail_without_row(), answer.hint].map(|text| text.map(str::to_owned));
-        Self { sqlstate: answer.code.to_owned(), detail, hint }
+        let hint = answer.hint.map(|hint| hint.replace('\n', " "));
+        Self { sqlstate: answer.code.to_owned(), detail: answer.detail_without_row().map(str::to_owned), hint }
     }
 }
 
@@ -76,6 +76,10 @@ pub(crate) fn message(answer: &Answer<'_>) -> String {
     }
 }
 
+/// The functions of the server that give out the numbers of transactions, and of sessions that share the lock of a row.
+const OUT_OF_NUMBERS: [&str; 2] = ["GetNewTransactionId", "GetNewMultiXactId"];
+/// The function of the server that reports values of types that it cannot compare.
+const NO_OPERATOR: &str = "op_error";
 /// The function of the server that refuses a change of a published table.
 const WITHOUT_REPLICA_IDENTITY: &str = "CheckCmdReplicaIdentity";
 /// The functions of the server that refuse a query, and a new row, because of a row policy.
@@ -183,6 +187,10 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "3D000" | "57P04" => ErrorClass::NoSuchDatabase,
         "53100" => ErrorClass::DiskFull,
         "58030" => ErrorClass::InputOutput,
+        // It has used up the numbers of its transactions.
+        "54000" if answer.routine.is_some_and(|routine| OUT_OF_NUMBERS.contains(&routine)) => {
+            ErrorClass::OutOfResources
+        }
         "54000" | "54001" => ErrorClass::Data,
         // Where transactions are serializable by default, a standby refuses every query with this.
         "0A000" if answer.routine == Some("GetSerializableTransactionSnapshot") => ErrorClass::Standby,
@@ -199,8 +207,9 @@ pub(crate) fn class(answer: &Answer<'_>) -> ErrorClass {
         "58P01" if ["\"base/", "\"global/", "\"pg_tblspc/"].iter().any(|place| answer.message.contains(place)) => {
             ErrorClass::Corrupt
         }
-        // A column or a table that the revision has and the database lacks.
-        "42703" | "42P01" => ErrorClass::Schema,
+        // A column or a table that the revision has and the database lacks, or a column of another type.
+        "42703" | "42P01" | "42804" => ErrorClass::Schema,
+        "42883" if answer.routine == Some(NO_OPERATOR) => ErrorClass::Schema,
         "55000" if closed(answer) == Some(Closed::Disabled) => ErrorClass::Disabled,
         "55000" if closed(answer) == Some(Closed::Invalid) => ErrorClass::Configuration,
         "08P01" => class_of_pgbouncer(answer.message),

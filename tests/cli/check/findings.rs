@@ -405,6 +405,32 @@ fn another_time_zone_of_the_server_is_a_warning() {
     finds(&database, 0, "time zone", "ok", "UTC");
 }
 
+/// Only a session without synchronous commits can prepare it.
+#[apply(test)]
+fn a_server_whose_commits_wait_for_a_standby_is_69() {
+    let server = Server::start(&["synchronous_standby_names = 'elsewhere'", "synchronous_commit = local"]);
+    let database = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
+    let unused = Database::on(&server.url("postgres"));
+    unused.execute("SELECT 1");
+    finds(&database, 0, "writable", "ok", "the server accepts writes");
+    for of in [&database, &unused] {
+        of.execute(&format!("ALTER DATABASE {} SET synchronous_commit = on", of.name()));
+    }
+    const WAITS: &str =
+        "commits wait for a standby, because `synchronous_standby_names` is `elsewhere`, and none is connected";
+    finds(&database, 69, "writable", "failed", WAITS);
+    let once = ["wait", "--max-attempts", "1"];
+    run_at(database.url(), &once).expect(69).tells(&[WAITS, "start that standby"]);
+    run_at(database.url(), &[&once[..], &["--for", "connect"]].concat()).expect(0);
+    run_at(unused.url(), &["init"]).expect(69).tells(&[WAITS]);
+    let arguments = ["prune", "--yes", "--older-than", "90d", "--retry-for", "0s"];
+    let sessions = "INSERT INTO alert_sessions (session_id, alert_id, agent_type, status, started_at_us, chain_id)
+                    VALUES ('old', 'a', 'k', 'completed', 1, 'c')";
+    database.execute(&format!("SET synchronous_commit = local; {sessions}"));
+    run_at(database.url(), &arguments).expect(69).tells(&[WAITS]);
+    assert_eq!(database.count("alert_sessions"), 1);
+}
+
 #[apply(test)]
 fn read_only_transactions_are_69() {
     let database = Database::postgresql();
