@@ -1,6 +1,6 @@
 //! Where libpq's files are.
 
-use std::io::{Error, ErrorKind};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::environment::Environment;
@@ -19,6 +19,8 @@ pub(super) fn in_home(environment: &Environment, name: &str) -> Option<PathBuf> 
 /// The same, also if this user may not look: libpq then refuses TLS.
 pub(super) fn not_missing_in_home(environment: &Environment, name: &str) -> Option<PathBuf> {
     let path = home(environment)?.join(".postgresql").join(name);
-    let is_missing = |error: &Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
-    std::fs::metadata(&path).err().filter(is_missing).is_none().then_some(path)
+    match std::fs::metadata(&path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+        Ok(_) | Err(_) => Some(path),
+    }
 }

@@ -159,13 +159,11 @@ fn encoding(encoding: String) -> Finding {
 fn time_zone(zone: &str) -> Finding {
     const NAME: &str = "time zone";
     let zone = if is_utc(zone) { "UTC" } else { zone };
-    let finding = match zone {
-        "UTC" => Finding::ok(NAME, zone),
-        _ => {
-            let detail =
-                format!("sessions of this role are set to {zone}: TARSy's events would get times in that zone");
-            Finding::new(NAME, Status::Warning, detail).because("not_utc")
-        }
+    let finding = if zone == "UTC" {
+        Finding::ok(NAME, zone)
+    } else {
+        let detail = format!("sessions of this role are set to {zone}: TARSy's events would get times in that zone");
+        Finding::new(NAME, Status::Warning, detail).because("not_utc")
     };
     finding.with(json!({ "time_zone": zone }))
 }

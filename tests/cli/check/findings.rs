@@ -408,6 +408,8 @@ fn another_time_zone_of_the_server_is_a_warning() {
 /// Only a session without synchronous commits can prepare it.
 #[apply(test)]
 fn a_server_whose_commits_wait_for_a_standby_is_69() {
+    const WAITS: &str =
+        "commits wait for a standby, because `synchronous_standby_names` is `elsewhere`, and none is connected";
     let server = Server::start(&["synchronous_standby_names = 'elsewhere'", "synchronous_commit = local"]);
     let database = Database::on(&server.url("postgres")).with_schema(Schema::Baseline);
     let unused = Database::on(&server.url("postgres"));
@@ -416,8 +418,6 @@ fn a_server_whose_commits_wait_for_a_standby_is_69() {
     for of in [&database, &unused] {
         of.execute(&format!("ALTER DATABASE {} SET synchronous_commit = on", of.name()));
     }
-    const WAITS: &str =
-        "commits wait for a standby, because `synchronous_standby_names` is `elsewhere`, and none is connected";
     finds(&database, 69, "writable", "failed", WAITS);
     let once = ["wait", "--max-attempts", "1"];
     run_at(database.url(), &once).expect(69).tells(&[WAITS, "start that standby"]);
