@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-use crate::format::io_message;
-use crate::fs::free_space::obstacle_to_file;
+use crate::database::failure::{DatabaseCause, ErrorClass};
+use crate::format::{io_message, size};
+use crate::fs::free_space::{self, obstacle_to_file};
 use crate::fs::regular_file;
 
 /// The first bytes of every SQLite file. <https://www.sqlite.org/fileformat.html#the_database_header>
@@ -16,6 +17,9 @@ pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// In bytes.
 pub(crate) const HEADER_LENGTH: usize = 100;
+
+/// The bytes that the disk must have free for a row: those of a `-shm`, and of some pages in the `-wal` or the `-journal`.
+const ROOM: u64 = 64 << 10;
 
 /// The suffixes of the files that SQLite keeps beside an open database.
 pub(crate) const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -55,6 +59,21 @@ pub(crate) fn obstacle_beside(path: &Path) -> Option<String> {
     let shown = suffixes.first()?;
     let obstacle = obstacle_to_file(beside(path, shown).parent()?)?;
     Some(format!("{obstacle}, and SQLite needs a `{shown}` there to write"))
+}
+
+/// Makes sure that the disk of a file has room for a row, so far as the file system tells.
+///
+/// # Errors
+/// [`ErrorClass::DiskFull`].
+pub(crate) fn require_room(path: &Path) -> Result<(), DatabaseCause> {
+    match free_space::free(path) {
+        Ok(free) if free < ROOM && free_space::has_known_size(path) => {
+            let (free, needed) = (size(free), size(ROOM));
+            let message = format!("its disk has {free} free for this user, and SQLite needs {needed} to write a row");
+            Err(DatabaseCause::new(ErrorClass::DiskFull, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Which file this user may not read of those that SQLite reads beside a file, and why.

@@ -11,6 +11,12 @@ pub(crate) fn free(path: &Path) -> io::Result<u64> {
     Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+/// Whether the path's file system says how large it is: some in user space do not.
+#[must_use]
+pub(crate) fn has_known_size(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|found| found.f_blocks > 0)
+}
+
 /// Whether this user may write to a database file and to its directory, as SQLite requires.
 #[must_use]
 pub(crate) fn may_be_written(path: &Path) -> bool {

@@ -12,7 +12,7 @@ use crate::database::connection::{row, rows};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, Rows};
-use crate::database::sqlite_file::{larger_wal, obstacle_beside};
+use crate::database::sqlite_file::{larger_wal, obstacle_beside, require_room};
 use crate::database::transaction::Transaction;
 use crate::database::url::{DatabaseUrl, PostgresqlAddress, Protection};
 use crate::database::writable::obstacle_to_commit;
@@ -206,12 +206,13 @@ pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
         Ok(_) => obstacle_beside(path),
         Err(error) => Some(io_message(&error)),
     };
-    match obstacle {
-        None => Finding::ok(NAME, "the file is writable"),
-        Some(obstacle) => {
-            let detail = format!("the file is not writable: {obstacle}");
-            Finding::failed(NAME, ExitCode::Privilege, detail).because("file_not_writable")
-        }
+    if let Some(obstacle) = obstacle {
+        let detail = format!("the file is not writable: {obstacle}");
+        return Finding::failed(NAME, ExitCode::Privilege, detail).because("file_not_writable");
+    }
+    match require_room(path) {
+        Ok(()) => Finding::ok(NAME, "the file is writable"),
+        Err(cause) => Finding::failed(NAME, cause.class.exit_code(), cause.described()).because("disk_full"),
     }
 }
 

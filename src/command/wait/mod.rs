@@ -24,6 +24,7 @@ use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, ConnectError, ConnectStep, LOCK_TIMEOUT};
 use crate::database::failure::{DatabaseCause, ErrorClass, Verb};
 use crate::database::readiness;
+use crate::database::sqlite_file::require_room;
 use crate::database::sqlite_holder;
 use crate::database::url::{self, DatabaseUrl};
 use crate::database::writable;
@@ -242,6 +243,10 @@ async fn attempt(
         };
     }
     let access = if condition == WaitFor::Connect { Access::Read } else { Access::Write };
+    // Opening a file for writing takes some of the room.
+    if let (Access::Write, Some(path)) = (access, url.sqlite_path()) {
+        require_room(path).map_err(unusable)?;
+    }
     let connection = match connection::open(url, access, pool, LOCK_TIMEOUT).await {
         Err(error) if missing == MissingDatabase::IsCreated && error.cause.class == ErrorClass::NoSuchDatabase => {
             return Ok(WaitOutcome::Creatable);
@@ -285,7 +290,7 @@ fn require_directory(path: &Path) -> Result<(), DatabaseCause> {
     }
     match free_space::obstacle_to_file(directory) {
         Some(obstacle) => Err(DatabaseCause::new(ErrorClass::FilePermission, obstacle)),
-        None => Ok(()),
+        None => require_room(directory),
     }
 }
 

@@ -242,8 +242,37 @@ fn a_run_that_finds_the_disk_full_says_so_and_leaves_the_file_as_it_was() {
         let full = Outcome::of(tarsy_db(&database).args(arguments)).expect(74);
         full.tells(&["no space for the `-shm`", "hint: free disk space"]);
         assert_eq!(names(database.directory()), ["history.db"]);
-        check(&database, &[]).expect(0);
+        let checked = check(&database, &[]).expect(74);
+        is_found(&checked, "writable", "failed", "disk full: its disk has 0 B free");
+        // The others do not need room.
+        is_found(&checked, "integrity", "ok", "");
         Outcome::of(tarsy_db(&database).arg("info")).expect(0);
+    });
+}
+
+#[apply(test)]
+fn a_file_without_room_for_a_row_is_not_writable_in_any_journal_mode() {
+    each(["wal", "delete"], |mode| {
+        let original = Database::sqlite().with_schema(Schema::Baseline);
+        original.execute(&format!("PRAGMA journal_mode = {mode}"));
+        let disk = SmallDisk::mount(8);
+        let database = Database::sqlite_in(disk.path());
+        fs::copy(original.file(), database.file()).expect("it fits");
+        let filler = disk.fill(40);
+        let reason = "disk full: its disk has 40.0 KiB free for this user, and SQLite needs 64.0 KiB to write a row";
+        is_found(&check(&database, &[]).expect(74), "writable", "failed", reason);
+        let wait = |arguments: &[&str]| Outcome::of(tarsy_db(&database).arg("wait").args(arguments));
+        wait(&["--max-attempts", "1"]).expect(74).tells(&[reason, "hint: free disk space"]);
+        wait(&["--timeout", "1500ms"]).expect(124).tells(&["INFO waiting for ", reason]);
+        wait(&["--for", "connect", "--max-attempts", "1"]).expect(0);
+        SmallDisk::make_room(&filler);
+        is_found(&check(&database, &[]).expect(0), "writable", "ok", "the file is writable");
+        wait(&["--max-attempts", "1"]).expect(0);
+        assert_eq!(names(database.directory()), ["history.db"]);
+        // A file that does not exist yet needs room as well.
+        fs::remove_file(database.file()).expect("it exists");
+        disk.fill(0);
+        wait(&["--max-attempts", "1"]).expect(74).tells(&["its disk has 0 B free"]);
     });
 }
 
