@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::format::{io_message, size};
+use crate::format::{io_message, shell_word, size};
 use crate::fs::free_space::{self, obstacle_to_file};
 use crate::fs::regular_file;
 
@@ -17,6 +17,9 @@ pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// In bytes.
 pub(crate) const HEADER_LENGTH: usize = 100;
+
+/// The newest version of the file format that SQLite knows.
+const NEWEST_FORMAT: u8 = 2;
 
 /// The bytes that the disk must have free for a row: those of a `-shm`, and of some pages in the `-wal` or the `-journal`.
 const ROOM: u64 = 64 << 10;
@@ -39,17 +42,29 @@ pub(crate) fn is_missing(path: &Path) -> bool {
     path.try_exists().map_or_else(|error| error.kind() != ErrorKind::PermissionDenied, |exists| !exists)
 }
 
+/// Why a file, or a directory, cannot be changed although its permissions allow it.
+#[must_use]
+pub(crate) fn protection(path: &Path) -> Option<DatabaseCause> {
+    let (letter, name) = free_space::protecting_attribute(path)?;
+    let message = format!("{} has the attribute `{letter}` ({name})", path.display());
+    let remedy = format!("as root run `chattr -{letter} {}`", shell_word(&path.to_string_lossy()));
+    Some(DatabaseCause::new(ErrorClass::InputOutput, message).with_remedy(remedy))
+}
+
 /// Why SQLite cannot write what it keeps beside a file that this user may write, if it cannot. Changes nothing.
 ///
 /// In WAL mode it needs the `-wal` and the `-shm`, which it creates if they are missing. Otherwise it creates a
 /// `-journal` for each transaction, and removes it.
 #[must_use]
-pub(crate) fn obstacle_beside(path: &Path) -> Option<String> {
+pub(crate) fn obstacle_beside(path: &Path) -> Option<DatabaseCause> {
     let is_in_wal_mode = is_in_wal_mode(path);
     let suffixes = sidecars_in(is_in_wal_mode);
     let needed = suffixes.iter().map(|suffix| beside(path, suffix));
     let (existing, missing): (Vec<_>, Vec<_>) = needed.partition(|file| file.exists());
-    let refused = existing.iter().find_map(|file| refusal(file, "write to", Access::READ_OK | Access::WRITE_OK));
+    let denied = |obstacle: String| DatabaseCause::new(ErrorClass::FilePermission, obstacle);
+    let refused = existing.iter().find_map(|file| {
+        protection(file).or_else(|| refusal(file, "write to", Access::READ_OK | Access::WRITE_OK).map(denied))
+    });
     if refused.is_some() {
         return refused;
     }
@@ -57,8 +72,12 @@ pub(crate) fn obstacle_beside(path: &Path) -> Option<String> {
         return None;
     }
     let shown = suffixes.first()?;
-    let obstacle = obstacle_to_file(beside(path, shown).parent()?)?;
-    Some(format!("{obstacle}, and SQLite needs a `{shown}` there to write"))
+    let file = beside(path, shown);
+    let directory = file.parent()?;
+    // A file can be created in an append-only directory, but the `-journal` cannot be removed.
+    let protection = if is_in_wal_mode { None } else { protection(directory) };
+    let needs = |obstacle| denied(format!("{obstacle}, and SQLite needs a `{shown}` there to write"));
+    protection.or_else(|| obstacle_to_file(directory).map(needs))
 }
 
 /// Makes sure that the disk of a file has room for a row, so far as the file system tells.
@@ -85,12 +104,19 @@ pub(crate) fn unreadable_beside(path: &Path) -> Option<String> {
     files.find_map(|file| refusal(&file, "read", Access::READ_OK))
 }
 
-/// Which file beside this one is a FIFO, a device or a socket, and which of these: SQLite would wait for it for ever.
+/// Which file beside this one is a FIFO, a device, a socket or a directory, and which of these: SQLite would wait for a FIFO for
+/// ever, and gives no reason why it cannot open the others.
 #[must_use]
-pub(crate) fn special_beside(path: &Path) -> Option<String> {
+pub(crate) fn special_beside(path: &Path) -> Option<DatabaseCause> {
     ["-journal", "-wal", "-shm"].iter().map(|suffix| beside(path, suffix)).find_map(|file| {
-        let error = regular_file::refuse_special(&file).err()?;
-        Some(format!("{} is {error}", file.display()))
+        let what = match regular_file::refuse_special(&file) {
+            Err(error) => error.to_string(),
+            Ok(()) if file.is_dir() => "a directory, not a regular file".to_owned(),
+            Ok(()) => return None,
+        };
+        let remedy = "move it elsewhere, because SQLite keeps a file of this name beside the database";
+        let message = format!("{} is {what}", file.display());
+        Some(DatabaseCause::new(ErrorClass::InputOutput, message).with_remedy(remedy))
     })
 }
 
@@ -132,14 +158,33 @@ pub(crate) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
 }
 
 fn is_in_wal_mode(path: &Path) -> bool {
-    let mut header = [0; 20];
-    File::open(path).and_then(|mut file| file.read_exact(&mut header)).is_ok_and(|()| says_wal(&header))
+    File::open(path).is_ok_and(|file| says_wal(&header(&file)))
 }
 
-/// Whether a header is that of a file in WAL mode: the file format's write version, byte 18, is 2.
+/// The header of an open file; less of it, or nothing, if the file is shorter or cannot be read.
+#[must_use]
+pub(crate) fn header(file: &File) -> Vec<u8> {
+    let mut header = Vec::with_capacity(HEADER_LENGTH);
+    match file.take(HEADER_LENGTH as u64).read_to_end(&mut header) {
+        Ok(_) => header,
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Whether a header is that of a file in WAL mode: the file format's read version, byte 19, is 2.
 #[must_use]
 pub(crate) fn says_wal(header: &[u8]) -> bool {
-    header.get(18) == Some(&2)
+    header.get(19) == Some(&2)
+}
+
+/// Why SQLite cannot write to a file with this header although it reads it: the write version, byte 18, is a later one.
+#[must_use]
+pub(crate) fn newer_write_version(header: &[u8]) -> Option<DatabaseCause> {
+    let version = header.get(18).filter(|version| header.starts_with(MAGIC) && **version > NEWEST_FORMAT)?;
+    let message =
+        format!("the file has a newer format (write version {version}): SQLite reads it, and cannot write to it");
+    let remedy = "copy it with `VACUUM INTO`, which writes the format that SQLite knows, and use the copy";
+    Some(DatabaseCause::new(ErrorClass::InputOutput, message).with_remedy(remedy))
 }
 
 #[cfg(test)]
@@ -147,13 +192,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_write_version_shows_wal_mode() {
+    fn the_read_version_shows_wal_mode() {
         let mut header = [0; HEADER_LENGTH];
         header[..MAGIC.len()].copy_from_slice(MAGIC);
         assert!(!says_wal(&header));
-        header[18] = 2;
+        header[19] = 2;
         assert!(says_wal(&header));
-        assert!(!says_wal(&header[..18]));
+        assert!(!says_wal(&header[..19]));
     }
 
     #[test]

@@ -25,6 +25,26 @@ pub(crate) fn may_be_written(path: &Path) -> bool {
     may_write(&path) && path.parent().is_none_or(may_write)
 }
 
+/// The attribute of `chattr` that protects a file or a directory from changes: its letter and its name. The permissions do
+/// not show it.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub(crate) fn protecting_attribute(path: &Path) -> Option<(char, &'static str)> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let attributes = statx(CWD, path, AtFlags::empty(), StatxFlags::empty()).ok()?.stx_attributes;
+    match attributes {
+        _ if attributes.contains(StatxAttributes::IMMUTABLE) => Some(('i', "immutable")),
+        _ if attributes.contains(StatxAttributes::APPEND) => Some(('a', "append-only")),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub(crate) fn protecting_attribute(_path: &Path) -> Option<(char, &'static str)> {
+    None
+}
+
 /// Why this user cannot create a missing directory, as far as that is known.
 #[must_use]
 pub(crate) fn obstacle_to_directory(directory: &Path) -> Option<String> {

@@ -1,6 +1,5 @@
 //! Checks of the connection, of the server or the file, and of the role's privileges.
 
-use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,17 +7,16 @@ use sea_orm::{DbBackend, DbErr};
 use serde_json::json;
 
 use super::finding::Finding;
-use crate::database::connection::{row, rows};
+use crate::database::connection::{Access, require_file, row, rows};
 use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::namespace::tables_of_tarsy;
 use crate::database::read_transaction::{BoundedReader, Rows};
-use crate::database::sqlite_file::{larger_wal, obstacle_beside, require_room};
+use crate::database::sqlite_file::{larger_wal, require_room};
 use crate::database::transaction::Transaction;
 use crate::database::url::{DatabaseUrl, PostgresqlAddress, Protection};
 use crate::database::writable::obstacle_to_commit;
 use crate::exit_code::ExitCode;
-use crate::format::{duration, io_message, size};
-use crate::fs::regular_file;
+use crate::format::{duration, size};
 use crate::output::Status;
 use crate::schema::encoding;
 use crate::schema::privilege::{self, MissingPrivilege, USAGE};
@@ -197,18 +195,14 @@ fn read_only(facts: &ServerFacts) -> Option<Finding> {
     Some(Finding::failed(WRITABLE, ExitCode::Unavailable, detail).because(code))
 }
 
-/// Whether SQLite can write to its file and beside it. Opening a file for writing changes nothing in it.
+/// Whether SQLite can write to its file and beside it.
 pub(crate) fn sqlite_writable(path: Option<&Path>) -> Finding {
     const NAME: &str = "writable";
     let Some(path) = path else { return Finding::ok(NAME, "in memory") };
-    let opened = regular_file::refuse_special(path).and_then(|()| OpenOptions::new().append(true).open(path));
-    let obstacle = match opened {
-        Ok(_) => obstacle_beside(path),
-        Err(error) => Some(io_message(&error)),
-    };
-    if let Some(obstacle) = obstacle {
-        let detail = format!("the file is not writable: {obstacle}");
-        return Finding::failed(NAME, ExitCode::Privilege, detail).because("file_not_writable");
+    if let Err(cause) = require_file(path, Access::Write) {
+        let what = format!("the file is not writable: {cause}");
+        let lines: Vec<_> = [what].into_iter().chain(cause.remedy().map(str::to_owned)).collect();
+        return Finding::failed(NAME, cause.class.exit_code(), lines).because("file_not_writable");
     }
     match require_room(path) {
         Ok(()) => Finding::ok(NAME, "the file is writable"),

@@ -43,7 +43,7 @@ pub(crate) use self::limits::{LOCK_TIMEOUT, busy_timeout, milliseconds};
 pub(crate) use self::postgresql::open_single;
 pub(crate) use self::query::{row, rows};
 pub use self::sqlite::Access;
-pub(crate) use self::sqlite::remove_empty_wal;
+pub(crate) use self::sqlite::{remove_empty_wal, require_file};
 
 use self::bridge::Bridge;
 use self::own::OwnConnection;

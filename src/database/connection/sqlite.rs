@@ -12,7 +12,8 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::limits::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::database::sqlite_file::{
-    HEADER_LENGTH, beside, is_at_rest, is_missing, obstacle_beside, special_beside, unreadable_beside, wal_of,
+    HEADER_LENGTH, beside, header, is_at_rest, is_missing, newer_write_version, obstacle_beside, protection,
+    special_beside, unreadable_beside, wal_of,
 };
 use crate::database::sqlite_holder;
 use crate::database::url::SqliteLocation;
@@ -56,7 +57,10 @@ pub(crate) async fn open_sqlite(
                     let message = format!("{} is the name of a directory, not of a file", path.display());
                     return Err(DatabaseCause::new(ErrorClass::CannotOpen, message));
                 }
-                Access::Create if is_missing(path) => create_parent(path)?,
+                Access::Create if is_missing(path) => {
+                    create_parent(path)?;
+                    special_beside(path).map_or(Ok(()), Err)?;
+                }
                 Access::Read | Access::Write | Access::Create => require_file(path, access)?,
             }
             options
@@ -138,30 +142,38 @@ async fn is_sound(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error
     Ok(!connection.is_in_transaction())
 }
 
-/// Reports why a file cannot be opened, in more detail than SQLite does.
-fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
+/// Reports why a file cannot be read or written, in more detail than SQLite does. Call it before SQLite opens the file,
+/// because closing it afterwards would drop SQLite's own locks.
+pub(crate) fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCause> {
     let shown = path.display();
+    let is_written = access != Access::Read;
+    if let Some(protection) = protection(path).filter(|_| is_written) {
+        return Err(protection);
+    }
     // If SQLite may not write to the file, it silently opens it for reading.
     let opened = regular_file::refuse_special(path)
-        .and_then(|()| std::fs::OpenOptions::new().read(true).append(access != Access::Read).open(path));
-    match opened.and_then(|file| file.metadata()) {
-        Ok(metadata) if metadata.is_dir() => {
+        .and_then(|()| std::fs::OpenOptions::new().read(true).write(is_written).open(path));
+    match opened.and_then(|file| Ok((file.metadata()?, header(&file)))) {
+        Ok((metadata, _)) if metadata.is_dir() => {
             let remedy = format!("name a file in it, such as `sqlite:///{}`", path.join("history.db").display());
             let message = format!("{shown} is a directory, not a file");
             Err(DatabaseCause::new(ErrorClass::CannotOpen, message).with_remedy(remedy))
         }
         // SQLite finds it out with the first query of a table only.
-        Ok(metadata) if (1..HEADER_LENGTH as u64).contains(&metadata.len()) => {
+        Ok((metadata, _)) if (1..HEADER_LENGTH as u64).contains(&metadata.len()) => {
             let what =
                 format!("{shown} is not a database: it has {} bytes, the header alone {HEADER_LENGTH}", metadata.len());
             Err(DatabaseCause::new(ErrorClass::Corrupt, what))
         }
-        Ok(_) => {
-            if let Some(special) = special_beside(path) {
-                return Err(DatabaseCause::new(ErrorClass::InputOutput, special));
-            }
-            let obstacle = if access == Access::Read { unreadable_beside(path) } else { obstacle_beside(path) };
-            obstacle.map_or(Ok(()), |obstacle| Err(DatabaseCause::new(ErrorClass::FilePermission, obstacle)))
+        Ok((_, header)) => {
+            let obstacle = special_beside(path).or_else(|| match access {
+                Access::Read => {
+                    let denied = |obstacle| DatabaseCause::new(ErrorClass::FilePermission, obstacle);
+                    unreadable_beside(path).map(denied)
+                }
+                Access::Write | Access::Create => newer_write_version(&header).or_else(|| obstacle_beside(path)),
+            });
+            obstacle.map_or(Ok(()), Err)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(DatabaseCause::new(ErrorClass::NoSuchFile, free_space::nothing_at(path)))

@@ -75,12 +75,12 @@ mod tests {
     const WAL: u8 = 2;
     const ROLLBACK_JOURNAL: u8 = 1;
 
-    /// How a file is read with this write version, and with these files beside it.
-    fn origin(write_version: u8, wal: &[u8], journal: &[u8], is_in_use: bool) -> Origin {
+    /// How a file is read with this read version, and with these files beside it.
+    fn origin(read_version: u8, wal: &[u8], journal: &[u8], is_in_use: bool) -> Origin {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("history.db");
         let mut header = [0; 100];
-        header[18] = write_version;
+        header[19] = read_version;
         for (name, content) in [("history.db", &header[..]), ("history.db-wal", wal), ("history.db-journal", journal)] {
             std::fs::write(directory.path().join(name), content).expect("a file");
         }

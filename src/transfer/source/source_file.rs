@@ -105,7 +105,7 @@ impl SqliteFile {
         });
         let file = opened?;
         if let Some(special) = special_beside(&real) {
-            return Err(FileFault::new(ErrorClass::InputOutput, special, None));
+            return Err(special.into());
         }
         match unreadable_beside(&real) {
             Some(obstacle) => Err(FileFault::new(ErrorClass::FilePermission, obstacle, Some(GIVE_PERMISSION))),

@@ -16,3 +16,4 @@ mod row_policies;
 mod silence;
 mod standby;
 mod tls;
+mod unwritable;
