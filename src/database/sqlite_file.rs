@@ -18,8 +18,9 @@ pub(crate) const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// In bytes.
 pub(crate) const HEADER_LENGTH: usize = 100;
 
-/// The newest version of the file format that SQLite knows.
+/// The newest versions of the file format and of the schema format that SQLite knows.
 const NEWEST_FORMAT: u8 = 2;
+const NEWEST_SCHEMA_FORMAT: u32 = 4;
 
 /// The bytes that the disk must have free for a row: those of a `-shm`, and of some pages in the `-wal` or the `-journal`.
 const ROOM: u64 = 64 << 10;
@@ -175,6 +176,25 @@ pub(crate) fn header(file: &File) -> Vec<u8> {
 #[must_use]
 pub(crate) fn says_wal(header: &[u8]) -> bool {
     header.get(19) == Some(&2)
+}
+
+/// Why SQLite cannot read a file with this header: its format is a later one.
+#[must_use]
+pub(crate) fn newer_format(header: &[u8]) -> Option<DatabaseCause> {
+    let (version, schema_format) = (*header.get(19)?, number(header, 44));
+    let is_known = version <= NEWEST_FORMAT && schema_format <= NEWEST_SCHEMA_FORMAT;
+    if is_known || !header.starts_with(MAGIC) {
+        return None;
+    }
+    let message = format!("the file has a newer format (version {version}, schema format {schema_format})");
+    let remedy = "convert it with a SQLite that reads this format: with `VACUUM INTO`, or with `.dump` and a reload";
+    Some(DatabaseCause::new(ErrorClass::InputOutput, message).with_remedy(remedy))
+}
+
+/// A number of the header; 0 if the header ends before it.
+#[must_use]
+pub(crate) fn number(header: &[u8], offset: usize) -> u32 {
+    header.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
 /// Why SQLite cannot write to a file with this header although it reads it: the write version, byte 18, is a later one.

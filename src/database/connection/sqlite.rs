@@ -12,8 +12,8 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use super::limits::busy_timeout;
 use crate::database::failure::{DatabaseCause, ErrorClass, io_message};
 use crate::database::sqlite_file::{
-    HEADER_LENGTH, beside, header, is_at_rest, is_missing, newer_write_version, obstacle_beside, protection,
-    special_beside, unreadable_beside, wal_of,
+    HEADER_LENGTH, beside, header, is_at_rest, is_missing, newer_format, newer_write_version, obstacle_beside,
+    protection, special_beside, unreadable_beside, wal_of,
 };
 use crate::database::sqlite_holder;
 use crate::database::url::SqliteLocation;
@@ -166,7 +166,7 @@ pub(crate) fn require_file(path: &Path, access: Access) -> Result<(), DatabaseCa
             Err(DatabaseCause::new(ErrorClass::Corrupt, what))
         }
         Ok((_, header)) => {
-            let obstacle = special_beside(path).or_else(|| match access {
+            let obstacle = special_beside(path).or_else(|| newer_format(&header)).or_else(|| match access {
                 Access::Read => {
                     let denied = |obstacle| DatabaseCause::new(ErrorClass::FilePermission, obstacle);
                     unreadable_beside(path).map(denied)

@@ -15,7 +15,9 @@ use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use crate::database::failure::{DatabaseCause, ErrorClass};
-use crate::database::sqlite_file::{HEADER_LENGTH, MAGIC, says_wal, special_beside, unreadable_beside, with_suffix};
+use crate::database::sqlite_file::{
+    HEADER_LENGTH, MAGIC, newer_format, number, says_wal, special_beside, unreadable_beside, with_suffix,
+};
 use crate::format::{self, io_message};
 use crate::fs::{free_space, regular_file};
 
@@ -286,12 +288,8 @@ impl FileState {
         if self.header.len() < HEADER_LENGTH {
             return damaged(format!("the file is truncated: it ends after {} bytes", self.file.length));
         }
-        let (version, format) = (self.header[19], self.number(44));
-        if version > 2 || format > 4 {
-            let message = format!("the file has a newer format (version {version}, schema format {format})");
-            let hint =
-                "convert it with a SQLite that reads this format: with `VACUUM INTO`, or with `.dump` and a reload";
-            return Err(FileFault::new(ErrorClass::Corrupt, message, Some(hint)));
+        if let Some(newer) = newer_format(&self.header) {
+            return Err(newer.into());
         }
         let page_size = match u64::from(u16::from_be_bytes([self.header[16], self.header[17]])) {
             1 => 65536,
@@ -302,8 +300,9 @@ impl FileState {
         }
         // The page count is valid only if the change counter beside it matches, which old versions of SQLite do not
         // write. A `-wal` or `-journal` may change the count.
-        let pages = u64::from(self.number(28));
-        let is_counted = pages > 0 && self.number(24) == self.number(92);
+        let number = |offset| number(&self.header, offset);
+        let pages = u64::from(number(28));
+        let is_counted = pages > 0 && number(24) == number(92);
         if is_counted && self.wal_length() + self.journal_length() == 0 && self.file.length < pages * page_size {
             return damaged(format!(
                 "the file is truncated: its header counts {pages} pages of {page_size} bytes, {} bytes in all, but it has {}",
@@ -312,10 +311,6 @@ impl FileState {
             ));
         }
         Ok(())
-    }
-
-    fn number(&self, offset: usize) -> u32 {
-        self.header[offset..].first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
     }
 }
 

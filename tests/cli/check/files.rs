@@ -159,6 +159,37 @@ fn a_file_that_is_no_database_is_74() {
     assert!(outcome.stdout.contains("file is not a database"), "{}", outcome.stdout);
 }
 
+#[apply(test)]
+fn a_newer_format_has_the_same_answer_everywhere() {
+    let original = file_with_history();
+    let prune = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%"];
+    let commands: [&[&str]; 8] = [
+        &["check"],
+        &["info"],
+        &["wait", "--max-attempts", "1"],
+        &["init"],
+        &["init", "--to", "head"],
+        &[&prune[..], &["--dry-run"]].concat(),
+        &[&prune[..], &["--yes"]].concat(),
+        &["migrate-sqlite-to-postgres", "--from", "history.db", "--check-only"],
+    ];
+    each([(19, 3, "(version 3, schema format 4)"), (47, 5, ", schema format 5)")], |(place, value, which)| {
+        let newer = Database::sqlite();
+        let mut bytes = fs::read(original.file()).expect("a file");
+        bytes[place] = value;
+        fs::write(newer.file(), bytes).expect("it can be written");
+        for arguments in commands {
+            let refused = Outcome::of(tarsy_db(&newer).args(arguments)).expect(74);
+            refused.tells(&[
+                "the file has a newer format (version",
+                which,
+                "hint: convert it with a SQLite that reads",
+            ]);
+            assert!(!refused.stderr.contains("restore a backup"), "{}", refused.stderr);
+        }
+    });
+}
+
 /// Makes sure that reading commands see `sessions` and leave the directory as it was, but for the index of
 /// the write-ahead log, in which readers announce themselves.
 #[track_caller]
