@@ -198,13 +198,26 @@ pub(crate) fn print_usage_failure(text: &str) -> Result<(), Error> {
 
 /// Writes the text of a command that has committed nothing.
 fn write_alone(text: &str) -> Result<(), Error> {
-    write_out(text).map_err(|source| Error::Output { committed: None, source })
+    printed_alone(write_out(text))
+}
+
+/// The result of writing to standard output where nothing is committed.
+///
+/// # Errors
+/// [`Error::Output`], except for a broken pipe.
+pub(crate) fn printed_alone(printed: io::Result<()>) -> Result<(), Error> {
+    but_for_broken_pipe(printed).map_err(|source| Error::Output { committed: None, source })
 }
 
 /// Writes text to standard output. A broken pipe is no error.
 fn write_out(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    but_for_broken_pipe(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+/// The same result; a reader that ended early is no error.
+fn but_for_broken_pipe(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }

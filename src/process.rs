@@ -94,13 +94,16 @@ fn parse(plain: bool) -> Result<Cli, ExitCode> {
     let words = with_joined_negatives(std::env::args_os());
     parse_words(choice, &words).map_err(|error| {
         if !error.use_stderr() {
-            // A closed standard output is no error of help and version.
-            let _ = if error.kind() == ErrorKind::DisplayVersion && asks_for_details(std::env::args_os()) {
+            let printed = if error.kind() == ErrorKind::DisplayVersion && asks_for_details(std::env::args_os()) {
                 std::io::stdout().write_all(version::details().as_bytes())
             } else {
                 error.print()
             };
-            return ExitCode::Done;
+            let printed = output::printed_alone(printed.and_then(|()| std::io::stdout().flush()));
+            return printed.err().map_or(ExitCode::Done, |error| {
+                report_failure(&error, FailureStyle { log_format: LogFormat::Text, color: false });
+                error.exit_code()
+            });
         }
         // Once more with control characters escaped, because clap's message quotes the words.
         let words: Vec<_> = words.iter().map(|word| visible::line(&word.to_string_lossy()).into_owned()).collect();

@@ -124,6 +124,18 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[apply(test)]
+fn a_help_or_a_version_that_cannot_be_written_is_74() {
+    let database = database_with_a_session();
+    let arguments =
+        ["--help", "-h", "--version", "--version --verbose", "prune --help", "help prune", "completions bash"];
+    each(arguments, |arguments| {
+        let full = shell(&database, &format!("\"$0\" {arguments} > /dev/full")).expect(74);
+        full.tells(&["error: cannot write to standard output\n", "because: no space left on device"]);
+        shell(&database, &format!("\"$0\" {arguments} | exec true; exit \"${{PIPESTATUS[0]}}\"")).expect(0);
+    });
+}
+
+#[apply(test)]
 fn what_was_committed_is_said_where_the_summary_cannot_be_written(database: &Database) {
     let full = |arguments: &str| shell(database, &format!("\"$0\" {arguments} > /dev/full")).expect(74).stderr;
     assert!(
