@@ -42,14 +42,15 @@ impl Dotenv {
         let name = Path::new(".env");
         let path = std::path::absolute(name).unwrap_or_else(|_| name.to_owned());
         let unreadable = |source| SettingsError::Read { what: path.display().to_string(), source };
-        match std::fs::metadata(&path) {
+        // The whole path may lead through a directory that this user may not search.
+        match std::fs::metadata(name) {
             Ok(metadata) if metadata.is_file() || metadata.file_type().is_fifo() => {}
             // The backend ignores anything but a file as well.
             Ok(_) => return Ok(Self::default()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(unreadable(error)),
         }
-        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+        let text = std::fs::read_to_string(name).map_err(unreadable)?;
         Self::parse(path, &text, environment)
     }
 

@@ -9,7 +9,7 @@ use super::key::KEYS;
 use super::setting::{Setting, SettingSource};
 
 /// The settings file in the working directory, which is read if no other is named.
-const DEFAULT_FILE: &str = "tarsy-db.toml";
+pub(crate) const DEFAULT_FILE: &str = "tarsy-db.toml";
 
 pub(crate) struct SettingsFile {
     path: PathBuf,
@@ -17,15 +17,20 @@ pub(crate) struct SettingsFile {
 }
 
 impl SettingsFile {
-    /// `--config`, otherwise `TARSY_DB_CONFIG`, otherwise `./tarsy-db.toml` if it exists.
-    pub(crate) fn find(flags: &Flags, environment: &Environment) -> Result<Option<Self>, SettingsError> {
+    /// `--config`, otherwise `TARSY_DB_CONFIG`, otherwise the default file if it exists.
+    pub(crate) fn find(
+        flags: &Flags,
+        environment: &Environment,
+        default_file: Option<&str>,
+    ) -> Result<Option<Self>, SettingsError> {
         let named = match &flags.config {
             Some(path) => Some(path.clone()),
             None => path_from(environment, "TARSY_DB_CONFIG")?,
         };
-        match named {
-            Some(path) => Self::read(&path).map(Some),
-            None => match Self::read(Path::new(DEFAULT_FILE)) {
+        match (named, default_file) {
+            (Some(path), _) => Self::read(&path).map(Some),
+            (None, None) => Ok(None),
+            (None, Some(file)) => match Self::read(Path::new(file)) {
                 Err(SettingsError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 found => found.map(Some),
             },

@@ -8,10 +8,11 @@ use migration::Revision;
 use super::dotenv::Dotenv;
 use super::environment::{Environment, lookup};
 use super::error::SettingsError;
-use super::file::SettingsFile;
+use super::file::{DEFAULT_FILE, SettingsFile};
 use super::flags::Flags;
 use super::key::{DIRECT_URL, Key, URL};
 use super::setting::{Setting, SettingSource, is_blank, is_given};
+use super::working_directory;
 use crate::database::url::Secret;
 use crate::format;
 use crate::fs::secret_file;
@@ -27,8 +28,14 @@ pub(crate) struct Layers<'a> {
 
 impl<'a> Layers<'a> {
     pub(crate) fn read(flags: &'a Flags, environment: &'a Environment) -> Result<Self, SettingsError> {
-        let file = SettingsFile::find(flags, environment)?;
+        let closed = working_directory::warning_if_closed();
+        let default_file = if closed.is_some() { None } else { Some(DEFAULT_FILE) };
+        let file = SettingsFile::find(flags, environment, default_file)?;
         let mut layers = Self { flags, environment, dotenv: Dotenv::default(), file };
+        if closed.is_some() {
+            layers.dotenv.warnings.extend(closed);
+            return Ok(layers);
+        }
         match Dotenv::read(environment) {
             Ok(dotenv) => layers.dotenv = dotenv,
             // The file cannot change the database, which a flag or a variable names.

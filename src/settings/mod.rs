@@ -11,6 +11,7 @@
 //! | [`mod@file`] | the settings file, in TOML |
 //! | [`flags`] | the settings of the command line |
 //! | [`dotenv`] | the `.env` of the working directory |
+//! | [`working_directory`] | the working directory: whether it can be searched |
 //! | [`environment`] | the variables of the process |
 //! | [`error`] | the errors |
 //! | [`setting`] | a value and its source |
@@ -29,6 +30,7 @@ mod libpq_files;
 mod service_file;
 mod setting;
 mod warnings;
+mod working_directory;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -4,7 +4,10 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 use crate::support::cases::each;
-use crate::support::{Database, Outcome, Schema, apply, bare_tarsy_db, tarsy_db, test, write_file};
+use crate::support::other_user::{as_other_user_in, set_mode};
+use crate::support::{
+    Database, Outcome, Schema, apply, bare_tarsy_db, require_root, tarsy_db, test, test_directory, write_file,
+};
 
 fn settings(command: &mut Command) -> Value {
     Outcome::of(command.args(["info", "--output", "json"])).expect(0).json()["settings"].clone()
@@ -299,4 +302,33 @@ fn an_unknown_revision_of_a_setting_is_answered_as_that_of_the_flag() {
     assert_contains(&of_file, &["tarsy-db.toml is `haed`; ", &answer]);
     let several = configuration_error(tarsy_db(&database).env("TARSY_DB_SCHEMA", "a"));
     assert_contains(&several, &["`TARSY_DB_SCHEMA` is `a`; `a` is the beginning of several revisions"]);
+}
+
+#[apply(test)]
+fn a_working_directory_that_cannot_be_searched_is_warned_of() {
+    require_root();
+    let database = Database::sqlite().with_schema(Schema::Baseline);
+    set_mode(database.directory(), 0o777);
+    set_mode(&database.file(), 0o666);
+    let closed = test_directory();
+    write_file(closed.path(), "tarsy-db.toml", "[postgres]\npool_size = 1\n");
+    let wait = |arguments: &[&str]| {
+        as_other_user_in(closed.path(), &database, &[&["wait", "--max-attempts", "1"], arguments].concat())
+    };
+    let what = format!("WARN this system user may not search the working directory {}", closed.path().display());
+    set_mode(closed.path(), 0o700);
+    wait(&[]).expect(0).tells(&[&what, "no `.env` and no `tarsy-db.toml` is looked up there"]);
+    // A directory below it can be searched from within.
+    let below = closed.path().join("below");
+    std::fs::create_dir(&below).expect("it can be created");
+    set_mode(&below, 0o755);
+    write_file(&below, ".env", "HISTORY_ENABLED=false\n");
+    let disabled = as_other_user_in(&below, &database, &["wait", "--max-attempts", "1"]).expect(0);
+    assert!(disabled.stdout.contains("history is disabled (HISTORY_ENABLED in "), "{}", disabled.stdout);
+    // A file that is named is needed.
+    wait(&["--config", "tarsy-db.toml"]).expect(78).tells(&["cannot read the settings file tarsy-db.toml"]);
+    // So is one that exists.
+    set_mode(closed.path(), 0o755);
+    set_mode(&closed.path().join("tarsy-db.toml"), 0o600);
+    wait(&[]).expect(78).tells(&["cannot read the settings file tarsy-db.toml", "permission denied"]);
 }

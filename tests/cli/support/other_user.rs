@@ -12,6 +12,11 @@ use super::{Database, Outcome, test_directory};
 
 /// Runs the binary at the database's file, as another user if this one is root.
 pub(crate) fn as_other_user(database: &Database, arguments: &[&str]) -> Outcome {
+    as_other_user_in(Path::new("/"), database, arguments)
+}
+
+/// The same in a working directory.
+pub(crate) fn as_other_user_in(directory: &Path, database: &Database, arguments: &[&str]) -> Outcome {
     let script = r#"if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; fi
         exec "$@""#;
     let mut shell = Command::new("sh");
@@ -19,7 +24,7 @@ pub(crate) fn as_other_user(database: &Database, arguments: &[&str]) -> Outcome 
     shell
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("DATABASE_URL", format!("sqlite:///{}", database.file().display()));
-    Outcome::of(shell.env("HISTORY_RETENTION_DAYS", "3650").current_dir("/"))
+    Outcome::of(shell.env("HISTORY_RETENTION_DAYS", "3650").current_dir(directory))
 }
 
 /// Sets the permissions of a file or a directory.
