@@ -11,7 +11,7 @@ use crate::database::failure::{Action, DatabaseCause, DatabaseError, OTHER_PROGR
 use crate::diagnostic::{Details, Diagnostic};
 use crate::exit_code::ExitCode;
 use crate::format::{cause, counted, duration, number, percentage};
-use crate::fs::write_error;
+use crate::fs::{open_files, write_error};
 use crate::history::archive::error::ArchiveError;
 use crate::history::places::RowIdError;
 use crate::history::removal::triggers::TriggerError;
@@ -313,6 +313,7 @@ impl Diagnostic for Error {
             Error::Interrupted(signal) | Error::RolledBack(signal) | Error::RollingBack(signal) => signal.exit_code(),
             Error::Output { .. } => ExitCode::InputOutput,
             Error::KeptFile { source, .. } => write_error::exit_code(source),
+            Error::System { source, .. } if open_files::are_too_many(source) => ExitCode::Busy,
             _ => ExitCode::Internal,
         }
     }
@@ -340,6 +341,7 @@ impl Diagnostic for Error {
                 Some("name a file that does not exist with `--kept-file`".into())
             }
             Error::KeptFile { source, .. } => write_error::hint(source, "--kept-file"),
+            Error::System { source, .. } if open_files::are_too_many(source) => Some(open_files::HINT.into()),
             Error::NoRoles { .. } => {
                 Some("leave the flag out: SQLite has no roles, and the mode of the file decides".into())
             }

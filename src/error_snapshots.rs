@@ -171,7 +171,13 @@ fn every_error() {
             Error::KeptFile { path: text("kept.jsonl"), source: io(ErrorKind::PermissionDenied) },
             Error::KeptFile { path: text("kept.jsonl"), source: io(ErrorKind::AlreadyExists) },
         ],
-        System => [Error::System { action: (Verb::Listen, "for signals").into(), source: io(ErrorKind::OutOfMemory) }],
+        System => [
+            Error::System { action: (Verb::Listen, "for signals").into(), source: io(ErrorKind::OutOfMemory) },
+            Error::System {
+                action: (Verb::Open, "the files that a command needs").into(),
+                source: rustix::io::Errno::MFILE.into(),
+            },
+        ],
     });
     assert_seen("error", &samples);
 }
@@ -722,6 +728,7 @@ fn every_failure_of_a_database() {
         ],
         OutOfResources => [
             database(cause(ErrorClass::OutOfResources)),
+            database(DatabaseCause::of_io(&rustix::io::Errno::NFILE.into())),
             database(DatabaseCause::of_answer(&Answer {
                 code: "53200",
                 message: "out of shared memory",

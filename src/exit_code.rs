@@ -145,8 +145,8 @@ impl ExitCode {
                  file"
             }
             Self::Busy => {
-                "busy: lock timeout, deadlock, too many connections, a server without memory; `prune` retries for \
-                 `--retry-for` first"
+                "busy: lock timeout, deadlock, too many connections, a server without memory, too many open files; `prune` \
+                 retries for `--retry-for` first"
             }
             Self::Privilege => "authentication failed, or a privilege is missing",
             Self::Configuration => {

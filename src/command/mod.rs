@@ -38,6 +38,7 @@ use crate::database::watchdog::Watch;
 use crate::diagnostic::Diagnostic;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
+use crate::fs::open_files;
 use crate::interrupt::Interrupt;
 use crate::output::Report;
 use crate::settings::{Flags, Settings};
@@ -56,6 +57,8 @@ pub(crate) fn run(cli: Cli, context: &Context) -> Result<Report, Error> {
     if writes(&cli.command) {
         tracing::info!("the database is {} ({})", settings.database.value, settings.database.source);
     }
+    open_files::require_spare()
+        .map_err(|source| Error::System { action: (Verb::Open, "the files that a command needs").into(), source })?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

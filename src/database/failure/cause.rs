@@ -10,6 +10,7 @@ use super::postgresql::{Answer, ServerAnswer};
 use super::sqlite::TEMPORARY_FILES;
 use super::transport::{OTHER_PROGRAM, io_class, io_message, protocol_message};
 use super::{postgresql, relayed, sqlite};
+use crate::fs::open_files;
 
 /// How the message of SQLITE_IOERR_WRITE ends.
 const WRITE_FAILED: &str = "a write failed";
@@ -48,7 +49,8 @@ impl DatabaseCause {
     /// The cause of an error of the operating system.
     #[must_use]
     pub(crate) fn of_io(error: &std::io::Error) -> Self {
-        Self::new(io_class(error), io_message(error))
+        let cause = Self::new(io_class(error), io_message(error));
+        if open_files::are_too_many(error) { cause.with_remedy(open_files::HINT) } else { cause }
     }
 
     /// The cause that a PostgreSQL server reports.

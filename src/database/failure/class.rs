@@ -31,7 +31,8 @@ pub enum ErrorClass {
     ReadOnly,
     /// The server, or a pooler, has no free connection.
     TooManyConnections,
-    /// The server lacks memory, has reached a limit of its settings, or has used up the numbers of its transactions.
+    /// The server lacks memory, has reached a limit of its settings, or has used up the numbers of its transactions; or too
+    /// many files are open here.
     OutOfResources,
     /// The server confirms no commit: each waits for a standby that is not connected.
     CommitsWait,
@@ -171,7 +172,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::Standby => "server is a standby",
             ErrorClass::ReadOnly => "database is read-only",
             ErrorClass::TooManyConnections => "too many connections",
-            ErrorClass::OutOfResources => "server out of resources",
+            ErrorClass::OutOfResources => "out of resources",
             ErrorClass::CommitsWait => "commits wait",
             ErrorClass::Disabled => "database is disabled",
             ErrorClass::Busy => "locked by another session",

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use super::class::ErrorClass;
 use crate::format;
+use crate::fs::open_files;
 
 /// Classifies an error of the operating system.
 pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
@@ -21,6 +22,7 @@ pub(crate) fn io_class(error: &std::io::Error) -> ErrorClass {
         ErrorKind::PermissionDenied => ErrorClass::FilePermission,
         // std has no error kind for a failed name lookup.
         _ if error.to_string().contains("lookup address") => ErrorClass::NameResolution,
+        _ if open_files::are_too_many(error) => ErrorClass::OutOfResources,
         _ => ErrorClass::InputOutput,
     }
 }

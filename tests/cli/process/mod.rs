@@ -6,5 +6,6 @@ mod hangup;
 mod hostile_text;
 mod left_behind;
 mod logs;
+mod open_files;
 mod special_files;
 mod streams;
