@@ -17,14 +17,6 @@ pub(crate) fn has_known_size(path: &Path) -> bool {
     rustix::fs::statvfs(path).is_ok_and(|found| found.f_blocks > 0)
 }
 
-/// Whether this user may write to a database file and to its directory, as SQLite requires.
-#[must_use]
-pub(crate) fn may_be_written(path: &Path) -> bool {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let may_write = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
-    may_write(&path) && path.parent().is_none_or(may_write)
-}
-
 /// The attribute of `chattr` that protects a file or a directory from changes: its letter and its name. The permissions do
 /// not show it.
 #[cfg(target_os = "linux")]

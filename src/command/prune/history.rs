@@ -63,6 +63,8 @@ pub(crate) struct OpenedDatabase {
     pub(crate) definitions: Definitions,
     /// `None` without a ledger.
     pub(crate) revision: Option<Revision>,
+    /// Why a run could not write to the SQLite file, if a dry run found that.
+    pub(crate) unwritable: Option<DatabaseCause>,
     /// `None` for a dry run. Released last: see [`PruneLock`].
     pub(crate) prune_lock: Option<PruneLock>,
 }
@@ -72,6 +74,8 @@ impl OpenedDatabase {
     pub(crate) async fn connect(request: &Request<'_>, watch: &Watch<'_>) -> Result<Option<Self>, Error> {
         let (url, arguments) = (&request.settings.database.value, request.arguments);
         let pool = request.settings.pool.limits().for_up_to(wanted(arguments));
+        let file = url.sqlite_path().filter(|_| arguments.dry_run);
+        let unwritable = file.and_then(|file| connection::require_file(file, Access::Write).err());
         let (connection, second, prune_lock) = if arguments.dry_run {
             (open(url, Access::Read, pool, watch).await?, None, None)
         } else {
@@ -96,7 +100,7 @@ impl OpenedDatabase {
         if !arguments.dry_run {
             pragmas::set(&connection, &schema).await.context((Verb::Set, "the parameters of the connection"))?;
         }
-        Ok(Some(Self { connection, second, state, schema, definitions, revision, prune_lock }))
+        Ok(Some(Self { connection, second, state, schema, definitions, revision, unwritable, prune_lock }))
     }
 }
 
@@ -115,6 +119,8 @@ pub(crate) struct OpenHistory {
     pub(crate) schema: Schema,
     pub(crate) definitions: Definitions,
     pub(crate) retention: Retention,
+    /// Why a run could not write to the SQLite file, if a dry run found that.
+    pub(crate) unwritable: Option<DatabaseCause>,
     pub(crate) selection: Selection,
     /// `None` without `--events`, or without a table of events.
     pub(crate) events: Option<EventPolicy>,

@@ -11,7 +11,6 @@ use crate::database::url::DatabaseUrl;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
 use crate::format::percentage;
-use crate::fs::free_space;
 use crate::history::events::EVENTS;
 use crate::history::orphans::count as orphans;
 use crate::history::places::{self, RowIdError};
@@ -55,10 +54,11 @@ impl OpenHistory {
         }
         let share = too_large_a_share(&self.plan, max_share);
         Ok(match &self.url {
-            DatabaseUrl::Sqlite(location) => {
-                let is_writable = location.path.as_deref().is_none_or(free_space::may_be_written);
-                let file = (!is_writable).then(|| {
-                    Obstacle::new(ExitCode::Privilege, "this user cannot write to the file and its directory")
+            DatabaseUrl::Sqlite(_) => {
+                let unwritable = self.unwritable.as_ref();
+                let file = unwritable.map(|cause| {
+                    let what = format!("the file is not writable: {cause}");
+                    Obstacle::new(cause.class.exit_code(), what)
                 });
                 let tables = self.tables_without_rowid().await?;
                 let tables = tables.iter().map(|table| Obstacle::new(ExitCode::Refused, places::without_rowid(table)));

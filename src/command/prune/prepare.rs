@@ -101,7 +101,7 @@ async fn plan(
     started: Instant,
 ) -> Result<OpenHistory, Error> {
     let url = &request.settings.database.value;
-    let OpenedDatabase { state, schema, definitions, revision, prune_lock, .. } = opened;
+    let OpenedDatabase { state, schema, definitions, revision, unwritable, prune_lock, .. } = opened;
     // Declared first, so that it is dropped last: see [`Contention`].
     let contention;
     let (connection, second) = (opened.connection, opened.second);
@@ -139,6 +139,7 @@ async fn plan(
         schema,
         definitions,
         retention,
+        unwritable,
         selection,
         events,
         plan,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::support::cases::each;
 use crate::support::check::is_found;
+use crate::support::history::{OLD_US, insert_session};
 use crate::support::other_user::{as_other_user, set_mode};
 use crate::support::process::Held;
 use crate::support::sqlite_file::names;
@@ -70,6 +71,10 @@ fn a_file_in_a_directory_that_is_not_writable_cannot_be_written() {
         }
         as_other_user(&database, &["init"]).expect(0);
         as_other_user(&database, &["info"]).expect(0);
+        insert_session(&database, "old", "completed", Some(OLD_US));
+        let planned = as_other_user(&database, &["prune", "--older-than", "30d", "--dry-run"]).expect(0);
+        let obstacle = "a run would fail (exit code 77): the file is not writable: no file can be created in ";
+        assert!(planned.stdout.contains(obstacle) && planned.stdout.contains(&reason), "{}", planned.stdout);
         assert_eq!(names(database.directory()), ["history.db"]);
     });
 }

@@ -44,14 +44,15 @@ fn cannot_be_written(database: &Database, words: &[&str; 2]) {
     for words in words {
         is_found(&checked, "writable", "failed", words);
     }
-    let commands: [&[&str]; 3] = [
-        &["wait", "--max-attempts", "1"],
-        &["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%", "--yes"],
-        &["init", "--to", "head"],
-    ];
+    let prune = ["prune", "--now", NOW, "--older-than", "90d", "--max-share", "100%"];
+    let commands: [&[&str]; 3] =
+        [&["wait", "--max-attempts", "1"], &[&prune[..], &["--yes"]].concat(), &["init", "--to", "head"]];
     each(commands, |arguments| {
         Outcome::of(tarsy_db(database).args(arguments)).expect(74).tells(words);
     });
+    let planned = Outcome::of(tarsy_db(database).args(prune).arg("--dry-run")).expect(0);
+    let obstacle = format!("a run would fail (exit code 74): the file is not writable: {}", words[0]);
+    assert!(planned.stdout.contains(&obstacle), "{}", planned.stdout);
     Outcome::of(tarsy_db(database).arg("info")).expect(0);
     assert_eq!(database.count("alert_sessions"), 3);
 }
@@ -82,7 +83,7 @@ fn a_later_write_version_is_named() {
         let mut bytes = fs::read(database.file()).expect("a file");
         bytes[18] = 3;
         fs::write(database.file(), bytes).expect("it can be written");
-        cannot_be_written(&database, &["newer format (write version 3)", "copy it with `VACUUM INTO`"]);
+        cannot_be_written(&database, &["the file has a newer format (write version 3)", "copy it with `VACUUM INTO`"]);
     });
 }
 
