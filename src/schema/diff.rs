@@ -103,6 +103,9 @@ impl Differences {
 
     fn columns(&mut self, table: &str, expected: &Table, found: &Table) {
         for (name, column) in &expected.columns {
+            if !column.nullable && found.unvalidated_not_nulls.contains(name) {
+                self.drift(format!("NOT NULL of {table}.{name} is NOT VALID: older rows were never checked"));
+            }
             let Some(found) = found.columns.get(name) else {
                 self.drift(format!("missing column {table}.{name} ({})", short(&column.kind)));
                 continue;
@@ -173,8 +176,7 @@ impl Differences {
         for key in &expected.foreign_keys {
             let columns = key.columns.join(", ");
             if let Some(found) = found.foreign_keys.iter().find(|found| found.is_like(key)) {
-                if !found.validated {
-                    let text = "is NOT VALID: older rows were never checked";
+                if let Some(text) = unchecked(found) {
                     self.drift(format!("the foreign key on {table}({columns}) {text}"));
                 }
                 continue;
@@ -201,6 +203,15 @@ impl Differences {
             let (columns, to) = (key.columns.join(", "), &key.referenced_table);
             self.restriction(format!("additional foreign key {table}({columns}) to {to} with {}", actions(key)));
         }
+    }
+}
+
+/// What a foreign key that is not valid leaves unchecked.
+fn unchecked(key: &ForeignKey) -> Option<&'static str> {
+    match (key.is_not_enforced, key.validated) {
+        (true, _) => Some("is NOT ENFORCED: neither older nor new rows are checked"),
+        (false, false) => Some("is NOT VALID: older rows were never checked"),
+        (false, true) => None,
     }
 }
 

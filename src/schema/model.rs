@@ -32,6 +32,9 @@ pub struct Table {
     pub schema: Option<String>,
     /// By name; their order differs between databases of the same revision and has no meaning.
     pub columns: BTreeMap<String, Column>,
+    /// The columns whose NOT NULL is `NOT VALID`, which PostgreSQL 18 allows: older rows may hold NULL.
+    #[serde(skip)]
+    pub unvalidated_not_nulls: BTreeSet<String>,
     /// The columns of the primary key, in order.
     pub primary_key: Vec<String>,
     /// By name, without the primary key's index.
@@ -174,6 +177,9 @@ pub struct ForeignKey {
     pub on_update: ForeignKeyAction,
     /// False for `NOT VALID`: older rows were never checked.
     pub validated: bool,
+    /// True for `NOT ENFORCED`, which PostgreSQL 18 allows: the server checks no row.
+    #[serde(skip)]
+    pub is_not_enforced: bool,
     /// Whether it can be checked at the end of a transaction.
     pub is_deferrable: bool,
 }
@@ -186,6 +192,7 @@ impl ForeignKey {
         let variant = |key: &Self| Self {
             name: None,
             validated: true,
+            is_not_enforced: false,
             referenced_place: String::new(),
             operators: Vec::new(),
             ..key.clone()

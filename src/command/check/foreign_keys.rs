@@ -167,7 +167,10 @@ fn vouched_for(found: &Schema) -> Finding {
     let unproven: Vec<_> = own
         .iter()
         .chain(&others)
-        .map(|(table, key)| format!("{table}({}) is NOT VALID", key.columns.join(", ")))
+        .map(|(table, key)| {
+            let state = if key.is_not_enforced { "NOT ENFORCED" } else { "NOT VALID" };
+            format!("{table}({}) is {state}", key.columns.join(", "))
+        })
         .collect();
     if !unproven.is_empty() {
         let data = json!({ "keys": unproven });

@@ -177,7 +177,7 @@ impl Catalog<'_> {
         numbers.iter().filter_map(|number| self.attributes.get(&(table, *number))).collect()
     }
 
-    /// Adds the primary keys, foreign keys and checks.
+    /// Adds the primary keys, foreign keys, checks, and NOT NULL constraints that are NOT VALID.
     async fn add_constraints(&mut self, constraints: &[QueryResult]) -> Result<(), DbErr> {
         let operators = each::<Option<Vec<Oid>>>(constraints, "operators")?.into_iter().flatten().flatten().collect();
         let operators = self.names(OPERATORS, operators).await?;
@@ -199,6 +199,12 @@ impl Catalog<'_> {
                     let key = self.foreign_key(row, &columns, &operators, &elsewhere)?;
                     if let Some(table) = self.table(row)? {
                         table.foreign_keys.push(key);
+                    }
+                }
+                "n" => {
+                    let names = names_of(&columns);
+                    if let Some(table) = self.table(row)? {
+                        table.unvalidated_not_nulls.extend(names);
                     }
                 }
                 _ => {
@@ -241,6 +247,7 @@ impl Catalog<'_> {
             on_delete: ForeignKeyAction::named(&row.try_get::<String>("", "on_delete")?),
             on_update: ForeignKeyAction::named(&row.try_get::<String>("", "on_update")?),
             validated: row.try_get("", "validated")?,
+            is_not_enforced: row.try_get("", "is_not_enforced")?,
             is_deferrable: row.try_get("", "is_deferrable")?,
         })
     }

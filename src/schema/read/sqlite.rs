@@ -78,6 +78,7 @@ fn add_key_column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
             on_delete: ForeignKeyAction::named(&row.try_get::<String>("", "on_delete")?),
             on_update: ForeignKeyAction::named(&row.try_get::<String>("", "on_update")?),
             validated: true,
+            is_not_enforced: false,
             is_deferrable: false,
         });
     }

@@ -202,6 +202,7 @@ mod tests {
             on_delete: ForeignKeyAction::NoAction,
             on_update: ForeignKeyAction::NoAction,
             validated: true,
+            is_not_enforced: false,
             is_deferrable: false,
         };
         let sql = format!("EXPLAIN QUERY PLAN SELECT id {}", from_orphans(&children, &key));

@@ -227,3 +227,39 @@ fn a_view_in_the_place_of_a_table_is_named(database: &Database) {
         ]);
     }
 }
+
+/// Constraints of PostgreSQL 18. Earlier servers have neither.
+#[apply(test)]
+fn a_not_null_that_was_never_validated_and_a_key_that_is_not_enforced_are_drift() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    if database.number("SELECT current_setting('server_version_num')::bigint") < 180_000 {
+        return;
+    }
+    let cases = [
+        (
+            "ALTER TABLE alert_sessions ALTER chain_id DROP NOT NULL,
+             ADD CONSTRAINT mine NOT NULL chain_id NOT VALID",
+            "ALTER TABLE alert_sessions VALIDATE CONSTRAINT mine",
+            "schema",
+            "NOT NULL of alert_sessions.chain_id is NOT VALID: older rows were never checked",
+        ),
+        (
+            "ALTER TABLE chats ALTER CONSTRAINT chats_session_id_fkey NOT ENFORCED",
+            "ALTER TABLE chats ALTER CONSTRAINT chats_session_id_fkey ENFORCED",
+            "schema",
+            "the foreign key on chats(session_id) is NOT ENFORCED: neither older nor new rows are checked",
+        ),
+        (
+            "ALTER TABLE chats ALTER CONSTRAINT chats_session_id_fkey NOT ENFORCED",
+            "ALTER TABLE chats ALTER CONSTRAINT chats_session_id_fkey ENFORCED",
+            "foreign keys",
+            "chats(session_id) is NOT ENFORCED",
+        ),
+    ];
+    each(cases, |(change, undo, name, detail)| {
+        database.execute(change);
+        finds(&database, 4, name, "failed", detail);
+        database.execute(undo);
+        check(&database, &[]).expect(0);
+    });
+}
