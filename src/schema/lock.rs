@@ -138,6 +138,19 @@ pub(crate) async fn holder_against(connection: &Connection, blocked: Blocked) ->
     postgresql_holder(connection, blocked.harmless_modes()).await
 }
 
+/// TARSy's tables on which another session has such a lock. SQLite has no locks of tables.
+///
+/// # Errors
+/// The server's error.
+pub(crate) async fn locked_tables(reading: &Transaction, blocked: Blocked) -> Result<Vec<String>, DbErr> {
+    if reading.backend() != DbBackend::Postgres {
+        return Ok(Vec::new());
+    }
+    let values = [&tables_of_tarsy().collect::<Vec<_>>()[..], blocked.harmless_modes()].map(visible::texts);
+    let rows = visible::rows(reading, include_str!("locked_tables.sql"), values).await?;
+    rows.iter().map(|row| row.try_get("", "table_name")).collect()
+}
+
 /// The cause of a run of `prune` that found something locked, with the session or process that holds the lock, as far as
 /// the database shows it. Other causes are returned as they are.
 pub(crate) async fn with_holder(

@@ -2,7 +2,8 @@
 -- The strongest lock comes first: a weaker one may be no obstacle.
 SELECT CASE WHEN l.pid IS NULL
             THEN coalesce((SELECT format('the prepared transaction `%s` (`ROLLBACK PREPARED` or `COMMIT PREPARED` ends it)', p.gid)
-                           FROM pg_prepared_xacts p WHERE l.virtualtransaction = concat('-1/', p.transaction)), 'a prepared transaction')
+                           FROM pg_prepared_xacts p JOIN pg_locks x ON x.locktype = 'transactionid' AND x.transactionid = p.transaction
+                           WHERE x.virtualtransaction = l.virtualtransaction), 'a prepared transaction')
             WHEN a.usename IS NULL THEN format('pid %s (%s)', a.pid, coalesce(a.backend_type, 'of the server'))
             ELSE format('pid %s (role %s, application `%s`%s)', a.pid, a.usename, a.application_name,
                         -- A role without privileges sees no more.

@@ -8,6 +8,7 @@
 //! | [`server`] | the connection, the server or the file, and the role's privileges |
 //! | [`app_role`] | `--as-role`: what the role of TARSy's backend lacks |
 //! | [`capacity`] | how many backends the server has connections for |
+//! | [`locks`] | tables that another session has locked |
 //! | [`schema`] | revision, tables and indexes |
 //! | [`foreign_keys`] | rows without a parent |
 //! | [`numbers`] | numbers that run out: sequences, columns of 32 bits |
@@ -21,6 +22,7 @@ mod data;
 mod finding;
 mod fix;
 mod foreign_keys;
+mod locks;
 mod mode;
 mod numbers;
 mod schema;
@@ -38,7 +40,7 @@ use super::retention::Retention;
 use crate::cli::check::Check;
 use crate::database::connection::Connection;
 use crate::database::connection::{self, Access, ConnectError, ConnectStep, LOCK_TIMEOUT, Statements};
-use crate::database::failure::DatabaseCause;
+use crate::database::failure::{DatabaseCause, ErrorClass};
 use crate::database::read_transaction::{BoundedReader, QUERY_LIMIT, Rows};
 use crate::database::transaction::Transaction;
 use crate::database::url::DatabaseUrl;
@@ -174,6 +176,7 @@ async fn checks_of_schema(
     reader: &BoundedReader<'_>,
 ) -> Vec<Finding> {
     let (connection, depth, mut checks) = (reader.connection(), Depth::of(arguments), Vec::new());
+    let began = Instant::now();
     let (state, found, revision) = match read_schema(reader).await {
         Ok((state, found)) => {
             let revision = schema::revision(reader, &state, settings.schema_target.value).await;
@@ -187,7 +190,13 @@ async fn checks_of_schema(
                 true => None,
                 false => read_schema_without_ledger(reader).await.ok(),
             };
-            let Some((state, found)) = other_checks else { return vec![failed] };
+            let Some((state, found)) = other_checks else {
+                let locks = match cause.class {
+                    ErrorClass::Busy => locks::locks(reader, began).await,
+                    _ => None,
+                };
+                return std::iter::once(failed).chain(locks).collect();
+            };
             (state, found, failed)
         }
     };
@@ -201,6 +210,7 @@ async fn checks_of_schema(
         checks.push(look(reader, "backend role", app_role).await);
     }
     checks.extend(server::row_policies(reader).await);
+    let locked = locks::locked_tables(reader).await;
     let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
     let integrity = async |reading: &Transaction| data::integrity(reading, depth).await;
     let integers = async |reading: &Transaction| numbers::integers(reading, &found, depth, now).await;
@@ -216,12 +226,17 @@ async fn checks_of_schema(
         look(reader, "integers", integers).await,
         look(reader, "retention", old).await,
     ];
+    let locks = match locked {
+        Ok(tables) if tables.is_empty() => None,
+        _ => locks::locks(reader, began).await,
+    };
     // The comparison may need the connection.
     reader.end().await;
     let tables = schema::tables(connection, &state, &found).await;
     checks.push(schema::beside_tables(revision, &tables, &state, settings.schema_target.value));
     checks.push(tables);
     checks.push(schema::indexes(connection.backend(), &found));
+    checks.extend(locks);
     checks.extend(of_rows);
     checks
 }

@@ -616,3 +616,21 @@ fn the_integers_of_a_locked_table_are_not_checked() {
     is_found(&checked, "integers", "skipped", "another session has locked a table");
     holder.close();
 }
+
+#[apply(test)]
+fn each_locked_table_is_75_and_its_holder_is_named() {
+    let server = Server::start(&["max_prepared_transactions = 2"]);
+    let database = Database::on(&server.url("postgres")).with_schema(Schema::Head);
+    let tables = ["chats", "llm_interactions", "alembic_version"];
+    each(tables, |table| {
+        database
+            .execute(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'left over'"));
+        let holder = "the prepared transaction `left over` (`ROLLBACK PREPARED` or `COMMIT PREPARED` ends it)";
+        finds(&database, 75, "locks", "failed", &format!("{holder} has locked `{table}`"));
+        database.execute("ROLLBACK PREPARED 'left over'");
+    });
+    // Others can still read the table.
+    let writer = Held::begin(&database, "LOCK TABLE chats IN EXCLUSIVE MODE");
+    check(&database, &[]).expect(0);
+    writer.close();
+}
