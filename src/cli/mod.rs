@@ -102,8 +102,8 @@ pub(crate) enum Command {
     /// Check that connection, schema and data are sound.
     ///
     /// Runs named checks: connection, protection, server version, encoding, time zone, collation, writable, write-ahead log,
-    /// capacity, privileges, backend role (`--as-role`), row policies, revision, schema, indexes, locks, foreign keys,
-    /// integrity, sequences, integers, retention. The schema is compared with the definition of the revision that
+    /// capacity, privileges, backend role (`--as-role`), row policies, replica identity, revision, schema, indexes, locks,
+    /// foreign keys, integrity, sequences, integers, retention. The schema is compared with the definition of the revision that
     /// `alembic_version` records. Without `--fix` nothing is changed and a role with SELECT is enough.
     ///
     /// The exit code is 0 if all checks pass, 3 if `init` is needed, 4 on drift or damage, 5 if the schema is newer than

@@ -20,6 +20,7 @@
 //! | [`parent_index`] | an index that TARSy lacks and large histories need |
 //! | [`early`] | columns that exist before the revision that adds them |
 //! | [`privilege`] | privileges that the role lacks |
+//! | [`replica_identity`] | published tables whose rows cannot be changed |
 //! | [`row_policy`] | policies that hide rows |
 //! | [`encoding`] | the encoding of a PostgreSQL database |
 //! | [`time_zone`] | the time zone of sessions |
@@ -51,6 +52,7 @@ pub(crate) mod privilege;
 pub(crate) mod read;
 pub(crate) mod recorded;
 pub(crate) mod repair;
+pub(crate) mod replica_identity;
 pub(crate) mod revision_name;
 pub(crate) mod row_policy;
 pub(crate) mod sequence;

@@ -9,6 +9,7 @@
 //! | [`app_role`] | `--as-role`: what the role of TARSy's backend lacks |
 //! | [`capacity`] | how many backends the server has connections for |
 //! | [`locks`] | tables that another session has locked |
+//! | [`replica_identity`] | published tables whose rows cannot be changed |
 //! | [`schema`] | revision, tables and indexes |
 //! | [`foreign_keys`] | rows without a parent |
 //! | [`numbers`] | numbers that run out: sequences, columns of 32 bits |
@@ -25,6 +26,7 @@ mod foreign_keys;
 mod locks;
 mod mode;
 mod numbers;
+mod replica_identity;
 mod schema;
 mod server;
 
@@ -210,6 +212,7 @@ async fn checks_of_schema(
         checks.push(look(reader, "backend role", app_role).await);
     }
     checks.extend(server::row_policies(reader).await);
+    checks.extend(replica_identity::replica_identity(reader).await);
     let locked = locks::locked_tables(reader).await;
     let foreign_keys = async |reading: &Transaction| foreign_keys::foreign_keys(reading, &found, depth).await;
     let integrity = async |reading: &Transaction| data::integrity(reading, depth).await;

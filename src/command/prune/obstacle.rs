@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::history::OpenHistory;
 use crate::database::connection::row;
 use crate::database::failure::{ResultExt, Verb};
-use crate::database::transaction::SearchPath;
+use crate::database::transaction::{SearchPath, Transaction};
 use crate::database::url::DatabaseUrl;
 use crate::error::Error;
 use crate::exit_code::ExitCode;
@@ -18,6 +18,7 @@ use crate::history::removal::triggers::{self, PathlessFunction, TriggerError};
 use crate::history::retention::plan::RetentionPlan;
 use crate::history::tables::{CHATS, SESSIONS, session_tables};
 use crate::schema::privilege;
+use crate::schema::replica_identity::{Changes, WithoutIdentity, lacking};
 
 /// Why a run would fail, and the exit code that it would have.
 #[derive(Debug)]
@@ -68,7 +69,8 @@ impl OpenHistory {
                 let functions = self.pathless_functions().await?;
                 let functions = functions.iter().map(|function| Obstacle::new(ExitCode::Refused, function.to_string()));
                 let obstacles = self.read_only().await?.into_iter().chain(functions).chain(share);
-                obstacles.chain(self.missing_privileges().await?).collect()
+                let privileges = self.missing_privileges().await?;
+                obstacles.chain(privileges).chain(self.missing_replica_identities().await?).collect()
             }
         })
     }
@@ -103,12 +105,26 @@ impl OpenHistory {
         if matches!(self.url, DatabaseUrl::Sqlite(_)) {
             return Ok(Vec::new());
         }
-        let has_sessions = self.selection.policy.is_about_sessions() || !self.plan.orphans.is_empty();
-        let tables = session_tables().filter(|_| has_sessions).chain(self.events.map(|_| EVENTS));
         let reading = self.connection.begin_reading(SearchPath::Empty, "").await?;
-        let functions = triggers::pathless(&reading, &tables.collect::<Vec<_>>()).await;
+        let functions = triggers::pathless(&reading, &self.tables_of_removal()).await;
         reading.rollback().await.ok();
         functions
+    }
+
+    /// The tables from which a run removes rows.
+    fn tables_of_removal(&self) -> Vec<&'static str> {
+        let has_sessions = self.selection.policy.is_about_sessions() || !self.plan.orphans.is_empty();
+        session_tables().filter(|_| has_sessions).chain(self.events.map(|_| EVENTS)).collect()
+    }
+
+    async fn missing_replica_identities(&self) -> Result<Vec<Obstacle>, DbErr> {
+        let tables = self.tables_of_removal();
+        let look = async |reading: &Transaction| lacking(reading, &tables, Changes::Deletes).await;
+        let found = self.connection.reading(look).await?;
+        let obstacle = |table: &WithoutIdentity| {
+            Obstacle::new(ExitCode::Drift, format!("{table}; its owner can run `{}`", table.remedy()))
+        };
+        Ok(found.iter().map(obstacle).collect())
     }
 
     async fn read_only(&self) -> Result<Option<Obstacle>, DbErr> {

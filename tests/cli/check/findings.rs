@@ -634,3 +634,39 @@ fn each_locked_table_is_75_and_its_holder_is_named() {
     check(&database, &[]).expect(0);
     writer.close();
 }
+
+#[apply(test)]
+fn a_published_table_without_a_replica_identity_is_4() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    database.execute(
+        "CREATE UNIQUE INDEX mine ON chats (chat_id); ALTER TABLE chats REPLICA IDENTITY USING INDEX mine; DROP INDEX mine;
+         CREATE TABLE child () INHERITS (events); CREATE TABLE other (id INTEGER)",
+    );
+    check(&database, &[]).expect(0);
+    let has_schemas = database.number("SELECT current_setting('server_version_num')::bigint") >= 150_000;
+    let of_schema = if has_schemas { "TABLES IN SCHEMA public" } else { "ALL TABLES" };
+    let cases = [
+        ("TABLE chats", "updates and deletes of `public.chats`", "`ALTER TABLE public.chats REPLICA IDENTITY DEFAULT`"),
+        ("ALL TABLES", "updates and deletes of `public.child`", "`ALTER TABLE public.child REPLICA IDENTITY FULL`"),
+        (of_schema, "updates and deletes of `public.chats`", "because of the publication `p`"),
+        ("TABLE chats WITH (publish = 'delete')", "refuses deletes of `public.chats`", "REPLICA IDENTITY DEFAULT"),
+        (
+            "TABLE chats WITH (publish = 'insert, update')",
+            "refuses updates of `public.chats`",
+            "REPLICA IDENTITY DEFAULT",
+        ),
+    ];
+    each(cases, |(tables, refused, remedy)| {
+        database.execute(&format!("CREATE PUBLICATION p FOR {tables}"));
+        let outcome = check(&database, &[]).expect(4);
+        is_found(&outcome, "replica identity", "failed", refused);
+        is_found(&outcome, "replica identity", "failed", remedy);
+        database.execute("DROP PUBLICATION p");
+    });
+    database.execute("CREATE PUBLICATION p FOR TABLE chats, child, other WITH (publish = 'insert')");
+    check(&database, &[]).expect(0);
+    database.execute("DROP PUBLICATION p; CREATE PUBLICATION p FOR TABLE other, alert_sessions");
+    check(&database, &[]).expect(0);
+    database.execute("ALTER TABLE chats REPLICA IDENTITY FULL; ALTER PUBLICATION p ADD TABLE chats");
+    check(&database, &[]).expect(0);
+}

@@ -236,6 +236,11 @@ fn a_publication_that_needs_a_replica_identity_is_named_with_what_to_do() {
     database.execute(
         "ALTER TABLE alert_sessions REPLICA IDENTITY NOTHING; CREATE PUBLICATION changes FOR TABLE alert_sessions",
     );
+    let planned = prune(&database, &["--dry-run"]).expect(0).json();
+    let obstacle = planned["in_the_way"][0].as_str().expect("an obstacle");
+    assert!(obstacle.starts_with("the server refuses deletes of `public.alert_sessions`"), "{obstacle}");
+    assert!(obstacle.ends_with("`ALTER TABLE public.alert_sessions REPLICA IDENTITY DEFAULT`"), "{obstacle}");
+    assert_eq!(planned["run_exit_code"], 4);
     let refused = prune(&database, &["--yes"]).expect(4);
     refused.tells(&["does not have a replica identity and publishes", "ALTER TABLE ... REPLICA IDENTITY DEFAULT"]);
     database.execute("ALTER TABLE alert_sessions REPLICA IDENTITY DEFAULT");
