@@ -46,7 +46,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares `found` with `expected`; drift comes first. The ledger is not an addition.
+/// Compares `found` with `expected`; drift comes first. The ledger is not an addition, and is not part of `expected`.
 #[must_use]
 pub(crate) fn between(expected: &Schema, found: &Schema) -> Vec<Difference> {
     let mut report = Differences(Vec::new());
@@ -55,6 +55,9 @@ pub(crate) fn between(expected: &Schema, found: &Schema) -> Vec<Difference> {
             Some(found) => report.table(name, table, found),
             None => report.drift(format!("missing table {name}")),
         }
+    }
+    if found.tables.get(ledger::TABLE).is_some_and(|ledger| ledger.is_unlogged) {
+        report.unlogged(ledger::TABLE);
     }
     for name in found.tables.keys().filter(|name| !expected.tables.contains_key(*name) && *name != ledger::TABLE) {
         report.addition(format!("additional table {name}"));
@@ -82,9 +85,13 @@ impl Differences {
         self.0.push(Difference { weight, text, repair });
     }
 
+    fn unlogged(&mut self, table: &str) {
+        self.drift(format!("{table} is UNLOGGED: a crash of the server empties it"));
+    }
+
     fn table(&mut self, table: &str, expected: &Table, found: &Table) {
         if found.is_unlogged && !expected.is_unlogged {
-            self.drift(format!("{table} is UNLOGGED: a crash of the server empties it"));
+            self.unlogged(table);
         }
         self.columns(table, expected, found);
         if expected.primary_key != found.primary_key {

@@ -42,6 +42,8 @@ pub(crate) struct Sequence {
     /// Whether it belongs to the table, so that `TRUNCATE ... RESTART IDENTITY` restarts it.
     pub is_owned: bool,
     pub privileges: Privileges,
+    /// Whether it is UNLOGGED, so that a crash of the server resets it. From PostgreSQL 15 on.
+    pub is_unlogged: bool,
     /// The distance of its numbers; negative if it counts down.
     pub increment: i64,
     /// Whether it begins again after its last number.
@@ -90,6 +92,7 @@ impl Sequence {
                 sequence: is("may_read_sequence")?,
                 last_number: is("may_read_last_number")?,
             },
+            is_unlogged: is("is_unlogged")?,
             increment: number("increment")?,
             is_cycle: is("is_cycle")?,
             given: [number("smallest")?, number("largest")?],

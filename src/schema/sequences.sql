@@ -7,7 +7,7 @@ SELECT t.relname::text AS table_name, format('%I.%I', t.nspname, t.relname) AS t
        coalesce(has_column_privilege(t.oid, a.attnum, 'SELECT'), false) AS may_read_column,
        coalesce(has_sequence_privilege(c.oid, 'SELECT'), false) AS may_read_sequence,
        coalesce(has_sequence_privilege(c.oid, 'SELECT, USAGE'), false) AS may_read_last_number,
-       s.seqincrement AS increment, s.seqcycle AS is_cycle, s.seqmin AS smallest, s.seqmax AS largest,
+       c.relpersistence = 'u' AS is_unlogged, s.seqincrement AS increment, s.seqcycle AS is_cycle, s.seqmin AS smallest, s.seqmax AS largest,
        greatest(s.seqmin, CASE a.atttypid WHEN 'smallint'::regtype THEN -32768 WHEN 'integer'::regtype THEN -2147483648
                                           ELSE s.seqmin END) AS smallest_possible,
        least(s.seqmax, CASE a.atttypid WHEN 'smallint'::regtype THEN 32767 WHEN 'integer'::regtype THEN 2147483647

@@ -41,6 +41,9 @@ fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
     // What is wrong with another application's table does not make the history unsound.
     let (own, others): (Vec<_>, Vec<_>) = sequences.iter().partition(|sequence| sequence.is_tarsys);
     let (faults, faults_of_others) = (faults(&own), faults(&others));
+    // Another application may have tables that a crash may empty.
+    let unlogged: Vec<_> =
+        own.iter().filter(|sequence| sequence.is_unlogged).map(|sequence| unlogged(sequence)).collect();
     let nearly: Vec<_> =
         sequences.iter().filter(|sequence| sequence.is_nearly_exhausted()).map(almost_without).collect();
     let code = |sequences: &[&Sequence]| match sequences.iter().any(|sequence| sequence.is_exhausted()) {
@@ -53,8 +56,12 @@ fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
     let ahead = format!("{} ahead of the data", counted(read(sequences).count() as u64, "sequence"));
     let finding = match unread {
         _ if !faults.is_empty() => {
-            let lines = faults.into_iter().chain(faults_of_others).collect();
+            let lines = faults.into_iter().chain(unlogged).chain(faults_of_others).collect();
             Finding::failed(name, ExitCode::Drift, diff::first_of(lines)).because(code(&own))
+        }
+        _ if !unlogged.is_empty() => {
+            let lines = unlogged.into_iter().chain(faults_of_others).collect();
+            Finding::failed(name, ExitCode::Drift, diff::first_of(lines)).because("sequence_unlogged")
         }
         Some(unread) if is_failed(&unread) => return unread,
         _ if !faults_of_others.is_empty() => {
@@ -106,6 +113,11 @@ fn faults(sequences: &[&Sequence]) -> Vec<String> {
     let exhausted = sequences.iter().filter(|sequence| sequence.is_exhausted());
     let exhausted = exhausted.map(|sequence| without_numbers(sequence));
     exhausted.chain(sequences.iter().filter_map(|sequence| behind(sequence))).collect()
+}
+
+fn unlogged(sequence: &Sequence) -> String {
+    let Sequence { name, .. } = sequence;
+    format!("`{name}` is UNLOGGED: a crash of the server resets it; run `ALTER SEQUENCE {name} SET LOGGED`")
 }
 
 fn without_numbers(sequence: &Sequence) -> String {
@@ -298,6 +310,7 @@ mod tests {
             column: "id".to_owned(),
             is_owned: true,
             privileges: Privileges { column: true, sequence: true, last_number: true },
+            is_unlogged: false,
             increment: 1,
             is_cycle: false,
             given: [1, LARGEST_INTEGER],

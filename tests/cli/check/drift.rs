@@ -263,3 +263,24 @@ fn a_not_null_that_was_never_validated_and_a_key_that_is_not_enforced_are_drift(
         check(&database, &[]).expect(0);
     });
 }
+
+#[apply(test)]
+fn what_a_crash_of_the_server_would_empty_is_drift() {
+    let database = Database::postgresql().with_schema(Schema::Head);
+    let emptied = "alembic_version is UNLOGGED: a crash of the server empties it";
+    let reset =
+        "`events_id_seq` is UNLOGGED: a crash of the server resets it; run `ALTER SEQUENCE events_id_seq SET LOGGED`";
+    let mut cases = vec![("TABLE alembic_version", "schema", emptied)];
+    // Before, every sequence was logged.
+    if database.number("SELECT current_setting('server_version_num')::bigint") >= 150_000 {
+        cases.push(("SEQUENCE events_id_seq", "sequences", reset));
+        // A table of another application may be unlogged, and its sequence with it.
+        database.execute("CREATE UNLOGGED TABLE other (id SERIAL PRIMARY KEY)");
+    }
+    each(cases, |(object, name, detail)| {
+        database.execute(&format!("ALTER {object} SET UNLOGGED"));
+        finds(&database, 4, name, "failed", detail);
+        database.execute(&format!("ALTER {object} SET LOGGED"));
+        check(&database, &[]).expect(0);
+    });
+}
