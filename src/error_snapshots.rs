@@ -336,6 +336,7 @@ fn every_error_of_the_state_of_a_schema() {
             StateError::Incomplete { revision: Some(text("ae85467a75d2")), missing: vec!["chats"], in_place: vec![] },
         ],
         Ambiguous => [StateError::Ambiguous(vec![text("ae85467a75d2"), text("3eafea61046d")])],
+        Padded => [StateError::Padded(text("ae85467a75d2"))],
         Leftover => [StateError::Leftover(vec![left(true), left(false)])],
     });
     assert_seen("error-schema-state", &samples);

@@ -42,8 +42,9 @@ pub async fn read(connection: &impl ConnectionTrait, place: impl IntoTableRef) -
 }
 
 async fn read_texts(connection: &impl ConnectionTrait, place: impl IntoTableRef) -> Result<Vec<Option<String>>, DbErr> {
-    // The driver would look up a type of an extension with a query of its own, which replaces the unnamed statement.
-    let revision = Expr::col(COLUMN).cast_as("text");
+    // The driver would look up a type of an extension with a query of its own, which replaces the unnamed statement. A cast
+    // would remove the blanks with which `char(n)` pads a revision, and which TARSy's backend reads. NULL becomes empty.
+    let revision = Expr::cust(format!("pg_catalog.concat({COLUMN})"));
     let rows = connection.query_all(Query::select().expr_as(revision, COLUMN).from(place)).await?;
     rows.iter().map(|row| row.try_get("", COLUMN)).collect()
 }

@@ -252,6 +252,11 @@ impl SchemaState {
             };
             needed.tables().into_iter().filter(|table| !self.tables.contains_key(*table)).collect()
         };
+        if let Some(id) =
+            self.revision().map(str::trim_end).filter(|id| known.is_none() && Revision::from_id(id).is_some())
+        {
+            return Decision::Refused(StateError::Padded(id.to_owned()));
+        }
         if let Some(application) = self.application(known.map_or(target, |known| known.max(target))) {
             return Decision::Refused(StateError::Foreign(application));
         }

@@ -44,6 +44,10 @@ pub enum StateError {
         /// What has their names, and what it is.
         in_place: Vec<(&'static str, &'static str)>,
     },
+    #[error(
+        "the revision `{0}` in `alembic_version.version_num` ends with blanks, as in a column of type `char(n)`: the backend does not know it"
+    )]
+    Padded(String),
     #[error("`alembic_version` has {} rows, and must have one: {}", .0.len(), .0.iter().map(|revision| described(revision)).collect::<Vec<_>>().join(", "))]
     Ambiguous(Vec<String>),
     #[error("an interrupted upgrade by TARSy's backend left `{}` behind", .0.iter().map(|left| left.copy.as_str()).collect::<Vec<_>>().join("`, `"))]
@@ -67,6 +71,7 @@ impl Diagnostic for StateError {
             StateError::Unknown(_) => ExitCode::Newer,
             StateError::Foreign(_)
             | StateError::Incomplete { .. }
+            | StateError::Padded(_)
             | StateError::Ambiguous(_)
             | StateError::Leftover(_) => ExitCode::Drift,
         }
@@ -89,6 +94,9 @@ impl Diagnostic for StateError {
             StateError::Incomplete { .. } => {
                 "restore the missing tables from a backup, or start with an empty database; nothing was changed".into()
             }
+            StateError::Padded(_) => "run `ALTER TABLE alembic_version ALTER version_num TYPE varchar(32) USING \
+                                      rtrim(version_num)`; nothing was changed"
+                .into(),
             StateError::Ambiguous(_) => {
                 "`tarsy-db check` shows the revision of the tables: delete the rows of the others; nothing was changed"
                     .into()

@@ -87,6 +87,7 @@ fn at_revision(state: &SchemaState, target: Revision) -> Finding {
                 format!("{ledger}, and these tables are missing: {}{}", missing.join(", "), in_place_of(&in_place));
             Finding::failed(NAME, ExitCode::Drift, detail).because("tables_missing")
         }
+        Decision::Refused(error @ StateError::Padded(_)) => refused(NAME, &error).because("ledger_padded"),
         Decision::Refused(StateError::Ambiguous(revisions)) => {
             data["revisions"] = json!(revisions);
             let ambiguous = StateError::Ambiguous(revisions);

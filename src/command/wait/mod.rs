@@ -320,7 +320,7 @@ async fn look(connection: &Connection, condition: WaitFor, target: Revision) -> 
 /// An upgrade by the backend may end what it left half done; another application's tables stay.
 fn unusable_schema(error: &StateError) -> DatabaseCause {
     let class = match error {
-        StateError::Foreign(_) | StateError::Ambiguous(_) => ErrorClass::Schema,
+        StateError::Foreign(_) | StateError::Ambiguous(_) | StateError::Padded(_) => ErrorClass::Schema,
         _ => ErrorClass::SchemaPending,
     };
     DatabaseCause::new(class, error.to_string()).with_remedy(error.hint().unwrap_or_default())

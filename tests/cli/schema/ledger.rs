@@ -96,3 +96,35 @@ fn a_migration_refuses_such_a_source_and_such_a_target() {
     is_refused(&source, &arguments(&target), code);
     assert_eq!(target.count("alert_sessions"), 0);
 }
+
+/// The backend reads the blanks, which a cast of PostgreSQL removes.
+#[apply(test)]
+fn a_padded_revision_is_refused_with_what_to_do(database: &Database) {
+    history(database);
+    match database.is_sqlite() {
+        true => database.execute("UPDATE alembic_version SET version_num = 'ae85467a75d2  '"),
+        false => database.execute("ALTER TABLE alembic_version ALTER version_num TYPE char(32)"),
+    }
+    let commands: [&[&str]; 4] = [
+        &["init", "--to", "head"],
+        &["prune", "--older-than", "90d", "--yes"],
+        &["wait", "--for", "schema", "--max-attempts", "1"],
+        &["check"],
+    ];
+    each(commands, |arguments| {
+        let refused = is_refused(database, arguments, 4);
+        let shown = [refused.stdout, refused.stderr].concat();
+        assert!(
+            shown.contains("the revision `ae85467a75d2` in `alembic_version.version_num` ends with blanks"),
+            "{shown}"
+        );
+        assert!(shown.contains("TYPE varchar(32) USING rtrim(version_num)"), "{shown}");
+    });
+    match database.is_sqlite() {
+        true => database.execute("UPDATE alembic_version SET version_num = rtrim(version_num)"),
+        false => {
+            database.execute("ALTER TABLE alembic_version ALTER version_num TYPE varchar(32) USING rtrim(version_num)")
+        }
+    }
+    Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(0);
+}
