@@ -36,3 +36,26 @@ fn columns_may_have_types_of_an_extension() {
     prune(&database, &["--yes", "--orphans"]).expect(0);
     assert_eq!((session_ids(&database), database.count("stage_executions")), (vec!["s3".to_owned()], 2));
 }
+
+#[apply(test)]
+fn columns_of_other_types_end_with_4_and_the_advice_to_check() {
+    let changes = [
+        "ALTER TABLE alert_sessions ALTER started_at_us TYPE numeric",
+        "ALTER TABLE alert_sessions ALTER started_at_us TYPE text",
+        "ALTER TABLE alert_sessions ALTER started_at_us TYPE double precision",
+        "CREATE TYPE mine AS ENUM ('completed'); ALTER TABLE alert_sessions ALTER status TYPE mine USING status::text::mine",
+    ];
+    each(changes, |change| {
+        let database = Database::postgresql().with_schema(Schema::Head);
+        insert_whole_sessions(&database, 1, OLD_US);
+        database.execute(change);
+        let hint = "hint: `tarsy-db check` names the differences between the tables and their revision";
+        for arguments in [&["--dry-run"][..], &["--yes"]] {
+            prune(&database, &[arguments, &["--archive", "archive.db"]].concat()).expect(4).tells(&[hint]);
+        }
+        let info = run_at(database.url(), &["info"]).expect(4);
+        info.tells(&[hint]);
+        assert!(info.stdout.contains("alert_sessions"), "{}", info.stdout);
+        assert_eq!(session_ids(&database).len(), 1);
+    });
+}
