@@ -21,6 +21,7 @@ use crate::interrupt::Signal;
 use crate::metrics::MetricsError;
 use crate::schema::app_role::AppRoleError;
 use crate::schema::application::Application;
+use crate::schema::column_kind::ColumnKind;
 use crate::schema::diff::{Difference, Severity};
 use crate::schema::drift::Drift;
 use crate::schema::error::SchemaError;
@@ -486,7 +487,7 @@ fn every_error_of_the_transfer() {
             TransferError::from(ObstacleError(vec![obstacle.clone()])),
             TransferError::from(ObstacleError(vec![obstacle.clone(), obstacle])),
         ],
-        Plan => [TransferError::from(PlanError(text("there is no table alert_sessions")))],
+        Plan => [TransferError::from(PlanError::Source(text("there is no table alert_sessions")))],
         Unmapped => [
             unmapped(&[("chats.mine", Some(1), None)]),
             unmapped(&[("chats.mine", Some(0), None)]),
@@ -539,7 +540,17 @@ fn every_error_of_the_endpoints() {
         NoTarget => [
             error(EndpointError::NoTarget { url: text("/data/history.db"), source_name: text("DATABASE_URL") }),
         ],
-        SourceSchema => [error(PlanError(text("there is no table alert_sessions")).into())],
+        SourceSchema => [
+            error(PlanError::Source(text("there is no table alert_sessions")).into()),
+            error(
+                PlanError::TargetType {
+                    table: text("alert_sessions"),
+                    column: text("started_at_us"),
+                    kind: ColumnKind::of("numeric"),
+                }
+                .into(),
+            ),
+        ],
         SourceLacks => [error(EndpointError::SourceLacks {
             missing: text("`alert_sessions.final_analysis`, a column"),
             revision: revision(2),

@@ -51,7 +51,7 @@ pub(crate) enum EndpointError {
         /// What set it: a flag, a variable, a file or the default.
         source_name: String,
     },
-    /// The source is not a TARSy history.
+    /// The source is not a TARSy history, or a column of the target has a type that none of TARSy's has.
     #[error(transparent)]
     SourceSchema(#[from] PlanError),
     /// The source has no table or column that its revision has.
@@ -179,7 +179,7 @@ pub(crate) async fn inspect_source(source: &Connection, url: &DatabaseUrl) -> Re
         }
         Decision::Refused(StateError::Incomplete { revision: None, .. }) => Revision::BASELINE,
         Decision::Refused(error) => return Err(SchemaError::from(error).into()),
-        Decision::Create { .. } => return Err(PlanError("it has none of TARSy's tables".into()).into()),
+        Decision::Create { .. } => return Err(PlanError::Source("it has none of TARSy's tables".into()).into()),
         Decision::Upgrade { .. } => {
             unreachable!("no revision is earlier than the baseline")
         }

@@ -15,14 +15,31 @@ use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{ForeignKey, IndexMethod, Schema, Table};
 use crate::schema::variant::{self, Variant};
 
-/// Why the source is not a TARSy history.
+/// Why nothing can be copied from the source to the target.
 #[derive(Debug, thiserror::Error)]
-#[error("the source is not a TARSy history: {0}")]
-pub(crate) struct PlanError(pub String);
+pub(crate) enum PlanError {
+    #[error("the source is not a TARSy history: {0}")]
+    Source(String),
+    #[error(
+        "the column `{table}.{column}` of the target has type {kind}, to which no value of the source can be converted"
+    )]
+    TargetType { table: String, column: String, kind: ColumnKind },
+}
 
 impl Diagnostic for PlanError {
     fn exit_code(&self) -> ExitCode {
         ExitCode::Drift
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Source(_) => None,
+            Self::TargetType { .. } => Some(
+                "`tarsy-db check` of the target names the differences between its tables and their revision; nothing was \
+                 changed"
+                    .into(),
+            ),
+        }
     }
 }
 
@@ -138,7 +155,7 @@ pub(crate) fn assumed_target(expected: &Schema, variant: Variant) -> Schema {
 /// [`crate::transfer::source::unmapped`]. `namespace` is the target's.
 ///
 /// # Errors
-/// [`PlanError`] if the source lacks a table or a required column.
+/// [`PlanError`] if the source lacks a table or a required column, or a column of the target has a type that TARSy's have not.
 pub(crate) fn plan(
     tables: &[&str],
     source: &Schema,
@@ -151,16 +168,13 @@ pub(crate) fn plan(
 
 fn table_plan(name: &str, source: &Schema, target: &Schema, qualified_name: String) -> Result<TablePlan, PlanError> {
     let (Some(from), Some(to)) = (source.tables.get(name), target.tables.get(name)) else {
-        return Err(PlanError(format!("it has no table `{name}`")));
+        return Err(PlanError::Source(format!("it has no table `{name}`")));
     };
     let mut columns = Vec::new();
     for (column, found) in to.columns.iter().filter(|(column, _)| from.columns.contains_key(*column)) {
         let Some(target) = ColumnType::of(&found.kind) else {
-            let message = format!(
-                "the target's column `{name}.{column}` has type {}, which tarsy-db cannot convert to",
-                found.kind
-            );
-            return Err(PlanError(message));
+            let (table, column, kind) = (name.to_owned(), column.clone(), found.kind.clone());
+            return Err(PlanError::TargetType { table, column, kind });
         };
         columns.push(ColumnPlan { name: column.clone(), target, nullable: found.nullable });
     }
@@ -169,7 +183,7 @@ fn table_plan(name: &str, source: &Schema, target: &Schema, qualified_name: Stri
         .iter()
         .find(|(column, found)| !found.nullable && found.default.is_none() && !from.columns.contains_key(*column));
     if let Some((column, _)) = needed {
-        return Err(PlanError(format!("it has no column `{name}.{column}`, which is NOT NULL on the target")));
+        return Err(PlanError::Source(format!("it has no column `{name}.{column}`, which is NOT NULL on the target")));
     }
     let position = |key: &String| columns.iter().position(|column| column.name == *key);
     let is_copied = |keys: &[String]| keys.iter().all(|key| position(key).is_some());

@@ -237,3 +237,14 @@ fn a_database_that_is_not_there_is_told_as_everywhere() {
     compare_at(&source, &elsewhere).expect(78).fails_with(&["no_such_database"]);
     compare_at(&source, "postgresql://tarsy@127.0.0.1:1/tarsy").expect(69);
 }
+
+#[apply(test)]
+fn a_column_of_the_target_with_a_type_of_no_history_is_no_fault_of_the_source() {
+    let (source, target, _) = moved();
+    target.execute("ALTER TABLE alert_sessions ALTER started_at_us TYPE numeric");
+    let refused = compare(&source, &target).expect(4);
+    refused.tells(&[
+        "error: the column `alert_sessions.started_at_us` of the target has type numeric",
+        "`tarsy-db check`",
+    ]);
+}
