@@ -267,9 +267,9 @@ impl DatabaseCause {
         self.message.ends_with(OTHER_PROGRAM)
     }
 
-    /// Whether the cause is not the server itself, so that to wait for it does not help.
+    /// Whether the cause is not that the server went away, so that to wait for it does not help.
     fn is_of_another(&self) -> bool {
-        self.is_of_pooler() || self.is_of_other_program()
+        self.is_of_pooler() || self.is_of_other_program() || self.remedy().is_some()
     }
 
     fn is_without_primary(&self) -> bool {

@@ -127,10 +127,29 @@ pub(crate) fn remedy(answer: &Answer<'_>) -> Option<&'static str> {
             "drop that database, because a DROP DATABASE that was interrupted left only part of it, or name another one \
              in the URL",
         ),
-        None => (answer.routine == Some(WITHOUT_REPLICA_IDENTITY)).then_some(
+        None => remedy_of_limit(answer.code).or_else(|| (answer.routine == Some(WITHOUT_REPLICA_IDENTITY)).then_some(
             "let the owner of the table run `ALTER TABLE ... REPLICA IDENTITY DEFAULT`, or the owner of the publication \
              take its deletes and updates out: `ALTER PUBLICATION ... SET (publish = 'insert')`",
+        )),
+    }
+}
+
+/// What the operator does about a time limit with which the server ends sessions.
+fn remedy_of_limit(code: &str) -> Option<&'static str> {
+    match code {
+        "25P03" => Some(
+            "raise or reset the `idle_in_transaction_session_timeout` of the role or of the database: `ALTER ROLE ... RESET \
+             idle_in_transaction_session_timeout`, `ALTER DATABASE ... RESET idle_in_transaction_session_timeout`",
         ),
+        "25P04" => Some(
+            "raise or reset the `transaction_timeout` of the role or of the database: `ALTER ROLE ... RESET \
+             transaction_timeout`, `ALTER DATABASE ... RESET transaction_timeout`",
+        ),
+        "57P05" => Some(
+            "raise or reset the `idle_session_timeout` of the role or of the database: `ALTER ROLE ... RESET \
+             idle_session_timeout`, `ALTER DATABASE ... RESET idle_session_timeout`",
+        ),
+        _ => None,
     }
 }
 

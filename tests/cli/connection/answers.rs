@@ -204,3 +204,20 @@ fn a_server_that_cannot_start_a_process_says_so_in_plain_text() {
         refused.tells(&[&format!("because: {text}\n"), "run `tarsy-db wait`"]);
     }
 }
+
+#[apply(test)]
+fn a_time_limit_that_ends_a_session_is_named() {
+    let cases = [
+        ("57P05", "idle_session_timeout", "terminating connection due to idle-session timeout"),
+        ("25P03", "idle_in_transaction_session_timeout", "terminating connection due to idle-in-transaction timeout"),
+        ("25P04", "transaction_timeout", "terminating connection due to transaction timeout"),
+    ];
+    each(cases, |(code, setting, text)| {
+        let url = server_that_sends(&[login(), refusal(code, text)].concat());
+        for arguments in [&["info"][..], &["check"], &["wait", "--max-attempts", "1"]] {
+            let shown = run_at(&url, arguments).expect(69);
+            shown.tells(&[&format!("`ALTER ROLE ... RESET {setting}`")]);
+            assert!(!shown.stderr.contains("tarsy-db wait"), "{}", shown.stderr);
+        }
+    });
+}
