@@ -1,4 +1,5 @@
--- $1 and $2: the halves of the advisory lock's key. $3: the tables. $4: the modes of locks of tables that do not count.
+-- $1 and $2: the halves of the advisory lock's key. $3: the tables. $4: the modes of locks of tables that do not count; if all
+-- count, so does that of a table that another transaction has created and not committed, whose name is not known yet.
 -- The strongest lock comes first: a weaker one may be no obstacle.
 SELECT CASE WHEN l.pid IS NULL
             THEN coalesce((SELECT format('the prepared transaction `%s` (`ROLLBACK PREPARED` or `COMMIT PREPARED` ends it)', p.gid)
@@ -11,12 +12,13 @@ SELECT CASE WHEN l.pid IS NULL
                              ELSE format(', from %s, %s since %s', coalesce(host(a.client_addr), 'a local socket'), a.state,
                                          to_char(a.state_change AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
                         END) END AS holder
-FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) LEFT JOIN pg_class c ON c.oid = l.relation
 WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid() AND (l.pid IS NULL OR a.pid IS NOT NULL)
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND (l.locktype = 'advisory' AND l.classid = $1::bigint AND l.objid = $2::bigint AND l.objsubid = 1
-       OR l.locktype = 'relation' AND l.mode <> ALL ($4) AND l.relation IN (SELECT oid FROM pg_class WHERE relname = ANY ($3)))
-ORDER BY l.locktype,
+       OR l.locktype = 'relation' AND l.mode <> ALL ($4) AND c.relname = ANY ($3)
+       OR l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND c.oid IS NULL AND cardinality($4) = 0)
+ORDER BY l.locktype, c.oid IS NULL,
          array_position(ARRAY['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock', 'ShareUpdateExclusiveLock',
                               'RowExclusiveLock', 'RowShareLock', 'AccessShareLock'], l.mode),
          a.xact_start

@@ -229,6 +229,17 @@ fn a_reader_is_not_named_where_another_session_has_the_stronger_lock() {
 }
 
 #[apply(test)]
+fn a_prepared_transaction_that_has_created_a_table_is_named() {
+    let server = Server::start(&["max_prepared_transactions = 2"]);
+    let database = Database::on(&server.url("postgres"));
+    database.execute("BEGIN; CREATE TABLE alembic_version (version_num VARCHAR(32)); PREPARE TRANSACTION 'left over'");
+    let busy = init(&database, &["--lock-timeout", "300ms"]).expect(75);
+    assert!(busy.stderr.contains("locked by the prepared transaction `left over` ("), "{}", busy.stderr);
+    database.execute("ROLLBACK PREPARED 'left over'");
+    init(&database, &[]).expect(0);
+}
+
+#[apply(test)]
 fn the_holder_of_the_lock_is_named_on_postgresql() {
     let database = Database::postgresql();
     let mut holder = Held::connect(&database);
