@@ -53,7 +53,7 @@ fn database_block(summary: &InfoSummary) -> Block {
         vec!["database".into(), summary.database.as_str().into()],
         vec!["backend".into(), format!("{} {}", summary.backend, summary.server_version).into()],
         vec!["revision".into(), revision.into()],
-        vec!["size".into(), format::size(summary.bytes).into()],
+        vec!["size".into(), or_dash(summary.bytes.map(format::size).as_deref())],
     ];
     if summary.backend == Backend::Postgresql {
         rows.insert(2, vec!["role".into(), or_dash(summary.role.as_deref())]);

@@ -66,9 +66,12 @@ pub(crate) async fn run(
     let is_recorded = recorded.is_some();
     let rest = async |reading: &Transaction| look_first(reading, recorded).await;
     let (state, found, server) = parts.reader.read(Rows::Visible, rest).await.context(begin)??;
+    let size =
+        async |reading: &Transaction| Ok(queries::bytes(reading).await.context((Verb::Measure, "the database"))?);
+    let bytes = parts.read("the size of the database", size).await?;
     let tables = match url {
         DatabaseUrl::Postgresql(_) => parts.postgresql_tables(precision).await?,
-        DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, precision, server.bytes).await?,
+        DatabaseUrl::Sqlite(_) => parts.sqlite_tables(&found, precision, bytes.unwrap_or_default()).await?,
     };
     let retention = Retention::of(settings, &state);
     let space = parts.read("free space", async |reading| Ok(space::reclaimable(reading, &found).await?)).await?;
@@ -98,7 +101,7 @@ pub(crate) async fn run(
             false => "unknown (`alembic_version` cannot be read)".to_owned(),
         },
         schema_error: schema_error(&state).filter(|_| is_recorded),
-        bytes: server.bytes,
+        bytes,
         wal_bytes: url.sqlite_path().and_then(larger_wal).map(|[wal, _]| wal),
         tables,
         space: space.map(space_summary),

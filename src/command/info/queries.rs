@@ -28,27 +28,24 @@ const EPOCH_AFTER_MONDAY: i64 = 3 * 86_400;
 pub(crate) struct ServerInfo {
     pub(crate) version: String,
     pub(crate) role: Option<String>,
-    /// The size of the whole database.
-    pub(crate) bytes: u64,
 }
 
 pub(crate) async fn server(connection: &Transaction) -> Result<ServerInfo, DbErr> {
     let sql = match connection.backend() {
-        DbBackend::Postgres => {
-            "SELECT current_setting('server_version') AS version, current_user::text AS role,
-                    pg_database_size(current_database()) AS bytes"
-        }
-        _ => {
-            "SELECT sqlite_version() AS version, NULL AS role,
-                    (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes"
-        }
+        DbBackend::Postgres => "SELECT current_setting('server_version') AS version, current_user::text AS role",
+        _ => "SELECT sqlite_version() AS version, NULL AS role",
     };
     let row = row(connection, sql).await?;
-    Ok(ServerInfo {
-        bytes: row.try_get::<i64>("", "bytes")?.unsigned_abs(),
-        version: row.try_get("", "version")?,
-        role: row.try_get("", "role")?,
-    })
+    Ok(ServerInfo { version: row.try_get("", "version")?, role: row.try_get("", "role")? })
+}
+
+/// The size of the whole database. On PostgreSQL its owner may take the right to measure it from a role.
+pub(crate) async fn bytes(connection: &Transaction) -> Result<u64, DbErr> {
+    let sql = match connection.backend() {
+        DbBackend::Postgres => "SELECT pg_database_size(current_database()) AS bytes",
+        _ => "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes",
+    };
+    Ok(row(connection, sql).await?.try_get::<i64>("", "bytes")?.unsigned_abs())
 }
 
 /// Counts the rows of a table. `None` if that could run what its owner planted.

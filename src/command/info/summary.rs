@@ -26,7 +26,8 @@ pub(crate) struct InfoSummary {
     pub(crate) unrecorded: String,
     /// Why there is no revision, or why other commands refuse this database.
     pub(crate) schema_error: Option<String>,
-    pub(crate) bytes: u64,
+    /// The size of the whole database; `None` if it cannot be measured.
+    pub(crate) bytes: Option<u64>,
     /// The size of the `-wal` beside SQLite's file, if it is larger than the file.
     pub(crate) wal_bytes: Option<u64>,
     pub(crate) tables: Vec<TableInfo>,

@@ -307,6 +307,26 @@ fn everything_else_is_shown_where_the_role_may_not_read_one_table_or_column() {
 }
 
 #[apply(test)]
+fn everything_else_is_shown_where_the_role_may_not_measure_the_database() {
+    let database = Database::postgresql();
+    database.create_schema(Schema::Baseline);
+    insert_session(&database, "s", "completed", Some(MONDAY_US));
+    let role = Role::new(&database);
+    let name = &role.name;
+    database.execute(&format!(
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}; REVOKE EXECUTE ON FUNCTION pg_database_size(name) FROM PUBLIC"
+    ));
+    let refused = Running::start_at(&role.url(), database.directory(), &["info", "--output", "json"]);
+    let refused = refused.finish().expect(77);
+    let report = refused.json();
+    assert_eq!((&report["bytes"], &report["revision"]), (&Value::Null, &"ae85467a75d2".into()));
+    assert_eq!(report["sessions"]["oldest_us"], MONDAY_US);
+    assert!(unreadable(&report).contains("the size of the database: permission denied for function"), "{report:#}");
+    let shown = Running::start_at(&role.url(), database.directory(), &["info"]).finish().expect(77).stdout;
+    assert!(shown.contains("alert_sessions"), "{shown}");
+}
+
+#[apply(test)]
 fn everything_else_is_shown_and_checked_without_the_ledger() {
     let database = Database::postgresql();
     database.create_schema(Schema::Baseline);
