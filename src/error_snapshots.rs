@@ -828,6 +828,7 @@ fn every_failure_of_a_database() {
         ],
         Schema => [database(cause(ErrorClass::Schema))],
         SchemaPending => [database(cause(ErrorClass::SchemaPending))],
+        SchemaIncomplete => [database(cause(ErrorClass::SchemaIncomplete))],
         Other => [database(cause(ErrorClass::Other))],
     });
     let in_each_place = samples.into_iter().map(|(variant, errors)| {

@@ -317,10 +317,12 @@ async fn look(connection: &Connection, condition: WaitFor, target: Revision) -> 
     Ok(())
 }
 
-/// An upgrade by the backend may end what it left half done; another application's tables stay.
+/// What `init` refuses as well. The backend may be creating or upgrading tables that are not complete; another
+/// application's tables stay.
 fn unusable_schema(error: &StateError) -> DatabaseCause {
     let class = match error {
         StateError::Foreign(_) | StateError::Ambiguous(_) | StateError::Padded(_) => ErrorClass::Schema,
+        StateError::Incomplete { .. } | StateError::Leftover(_) => ErrorClass::SchemaIncomplete,
         _ => ErrorClass::SchemaPending,
     };
     DatabaseCause::new(class, error.to_string()).with_remedy(error.hint().unwrap_or_default())

@@ -33,11 +33,13 @@ impl ConnectError {
 fn failed(target: &str, step: ConnectStep, cause: &DatabaseCause) -> String {
     use ErrorClass::{
         CannotOpen, Corrupt, FilePermission, InputOutput, NoSuchFile, Pooler, ReadOnly, RowPolicy, Schema,
-        SchemaPending, Standby,
+        SchemaIncomplete, SchemaPending, Standby,
     };
     match cause.class {
         NoSuchFile | FilePermission | CannotOpen | Corrupt | InputOutput => format!("cannot open {target}"),
-        Standby | ReadOnly | RowPolicy | Pooler | Schema | SchemaPending => format!("{target} is not usable"),
+        Standby | ReadOnly | RowPolicy | Pooler | Schema | SchemaIncomplete | SchemaPending => {
+            format!("{target} is not usable")
+        }
         class if step == ConnectStep::FirstQueries && (!class.is_before_login() || cause.is_statement_timeout()) => {
             format!("cannot read the ledger of {target}")
         }

@@ -83,6 +83,9 @@ pub enum ErrorClass {
     /// The database has no TARSy schema yet, or one at an earlier revision.
     #[serde(rename = "pending")]
     SchemaPending,
+    /// The tables of a TARSy history are not complete. The backend may be creating or upgrading them.
+    #[serde(rename = "incomplete")]
+    SchemaIncomplete,
     /// The tables are not those of a TARSy history.
     Schema,
     /// A failure that no other class describes.
@@ -106,7 +109,8 @@ impl ErrorClass {
     #[must_use]
     pub fn is_transient(self) -> bool {
         use ErrorClass::{
-            Busy, CommitsWait, Conflict, Disabled, OutOfResources, ReadOnly, SchemaPending, Standby, TooManyConnections,
+            Busy, CommitsWait, Conflict, Disabled, OutOfResources, ReadOnly, SchemaIncomplete, SchemaPending, Standby,
+            TooManyConnections,
         };
         self.is_before_login()
             || matches!(
@@ -120,6 +124,7 @@ impl ErrorClass {
                     | Busy
                     | Conflict
                     | SchemaPending
+                    | SchemaIncomplete
             )
     }
 
@@ -150,7 +155,9 @@ impl ErrorClass {
             | Self::Pooler => ExitCode::Configuration,
             Self::CannotOpen => ExitCode::CannotCreate,
             Self::DiskFull | Self::Corrupt | Self::InputOutput => ExitCode::InputOutput,
-            Self::Constraint | Self::Needed | Self::AlreadyExists | Self::Schema => ExitCode::Drift,
+            Self::Constraint | Self::Needed | Self::AlreadyExists | Self::Schema | Self::SchemaIncomplete => {
+                ExitCode::Drift
+            }
             Self::Data => ExitCode::Data,
             Self::SchemaPending => ExitCode::Pending,
             Self::Other => ExitCode::Internal,
@@ -196,6 +203,7 @@ impl fmt::Display for ErrorClass {
             ErrorClass::AlreadyExists => "name already exists",
             ErrorClass::Pooler => "the mode of the pooler does not fit",
             ErrorClass::SchemaPending => "schema pending",
+            ErrorClass::SchemaIncomplete => "schema incomplete",
             ErrorClass::Schema => "no TARSy history",
             ErrorClass::Other => "error",
         })

@@ -67,6 +67,22 @@ fn what_the_schema_lacks_is_named_with_the_command_that_brings_it(database: &Dat
     waits_for("baseline", "the tables have no `alembic_version`", "run `tarsy-db init` to adopt them");
 }
 
+/// TARSy's backend creates missing tables when it starts.
+#[apply(test)]
+fn a_history_without_one_of_its_tables_is_waited_for_and_is_4_as_for_init(database: &Database) {
+    database.create_schema(Schema::Head);
+    database.execute("ALTER TABLE chat_user_messages RENAME TO mine");
+    let missing = "the database is incomplete: chat_user_messages missing, although the ledger names";
+    let gave_up = wait(database, &["--for", "schema", "--max-attempts", "1", "--output", "json"]).expect(4);
+    assert_eq!(gave_up.json()["error"]["class"], "incomplete");
+    gave_up.tells(&[&format!("schema incomplete: {missing}"), "hint: restore the missing tables from a backup"]);
+    Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(4).tells(&[missing]);
+    let mut waiting = Running::start(database, &["wait", "--for", "schema", "--max-interval", "1s"]);
+    waiting.says("schema incomplete");
+    database.execute("ALTER TABLE mine RENAME TO chat_user_messages");
+    assert_eq!(states(&waiting.finish().expect(0)), ["schema incomplete"]);
+}
+
 #[apply(test)]
 fn a_file_that_does_not_exist_is_not_called_usable() {
     let directory = tempfile::tempdir().expect("a temporary directory");
