@@ -42,8 +42,7 @@ pub(crate) struct Sequence {
     /// Whether it belongs to the table, so that `TRUNCATE ... RESTART IDENTITY` restarts it.
     pub is_owned: bool,
     pub privileges: Privileges,
-    /// Whether it is UNLOGGED, so that a crash of the server resets it. From PostgreSQL 15 on.
-    pub is_unlogged: bool,
+    pub persistence: Persistence,
     /// The distance of its numbers; negative if it counts down.
     pub increment: i64,
     /// Whether it begins again after its last number.
@@ -60,6 +59,14 @@ pub(crate) struct Sequence {
     pub is_next_used: Option<bool>,
     /// Why the numbers are not all known.
     pub unread: Option<DatabaseCause>,
+}
+
+/// What a crash of the server leaves of a sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    Permanent,
+    /// It begins anew. From PostgreSQL 15 on.
+    Unlogged,
 }
 
 /// What the role may read.
@@ -92,7 +99,7 @@ impl Sequence {
                 sequence: is("may_read_sequence")?,
                 last_number: is("may_read_last_number")?,
             },
-            is_unlogged: is("is_unlogged")?,
+            persistence: if is("is_unlogged")? { Persistence::Unlogged } else { Persistence::Permanent },
             increment: number("increment")?,
             is_cycle: is("is_cycle")?,
             given: [number("smallest")?, number("largest")?],

@@ -19,7 +19,7 @@ use crate::format::{counted, number};
 use crate::output::Status;
 use crate::schema::column_kind::ColumnKind;
 use crate::schema::model::{Schema, Table};
-use crate::schema::sequence::{self, Applications, Sequence, is_nearly_full};
+use crate::schema::sequence::{self, Applications, Persistence, Sequence, is_nearly_full};
 use crate::schema::{diff, visible};
 
 const LARGEST_INTEGER: i64 = i32::MAX as i64;
@@ -42,8 +42,11 @@ fn judged(name: &'static str, sequences: &[Sequence]) -> Finding {
     let (own, others): (Vec<_>, Vec<_>) = sequences.iter().partition(|sequence| sequence.is_tarsys);
     let (faults, faults_of_others) = (faults(&own), faults(&others));
     // Another application may have tables that a crash may empty.
-    let unlogged: Vec<_> =
-        own.iter().filter(|sequence| sequence.is_unlogged).map(|sequence| unlogged(sequence)).collect();
+    let unlogged: Vec<_> = own
+        .iter()
+        .filter(|sequence| sequence.persistence == Persistence::Unlogged)
+        .map(|sequence| unlogged(sequence))
+        .collect();
     let nearly: Vec<_> =
         sequences.iter().filter(|sequence| sequence.is_nearly_exhausted()).map(almost_without).collect();
     let code = |sequences: &[&Sequence]| match sequences.iter().any(|sequence| sequence.is_exhausted()) {
@@ -310,7 +313,7 @@ mod tests {
             column: "id".to_owned(),
             is_owned: true,
             privileges: Privileges { column: true, sequence: true, last_number: true },
-            is_unlogged: false,
+            persistence: Persistence::Permanent,
             increment: 1,
             is_cycle: false,
             given: [1, LARGEST_INTEGER],

@@ -123,7 +123,7 @@ fn a_padded_revision_is_refused_with_what_to_do(database: &Database) {
     match database.is_sqlite() {
         true => database.execute("UPDATE alembic_version SET version_num = rtrim(version_num)"),
         false => {
-            database.execute("ALTER TABLE alembic_version ALTER version_num TYPE varchar(32) USING rtrim(version_num)")
+            database.execute("ALTER TABLE alembic_version ALTER version_num TYPE varchar(32) USING rtrim(version_num)");
         }
     }
     Outcome::of(tarsy_db(database).args(["init", "--to", "head"])).expect(0);
