@@ -148,7 +148,8 @@ fn an_index_that_another_transaction_holds_up_is_given_up_and_not_left_invalid()
     let held = Held::begin(&database, "LOCK TABLE chats IN SHARE UPDATE EXCLUSIVE MODE");
     let started = std::time::Instant::now();
     let fixed = check(&database, &["--fix"]).expect(75);
-    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
+    // Both together would take twice as long.
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     is_found(&fixed, "repairs", "failed", "has an open transaction that would hold it up; gave up after 30s");
     assert_eq!(baseline::listing(&database), before);
     held.close();

@@ -27,6 +27,8 @@ const STAGES: [(Moment<'static>, &str); 6] = [
 
 /// Stops by itself after a few seconds.
 const SOON: Duration = Duration::from_secs(30);
+/// On a quiet machine it is half a second; whoever only waits for a lock takes five seconds or more.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 struct Ends {
     source: Database,
@@ -183,12 +185,12 @@ fn is_interrupted_while(ends: &Ends, activity: &str) {
          LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$",
     );
     let gone = interrupted.elapsed();
-    assert!(gone < Duration::from_secs(1), "ended after {ended:?}, gone after {gone:?}: {activity}");
+    assert!(gone < AT_ONCE, "ended after {ended:?}, gone after {gone:?}: {activity}");
     assert!(outcome.stderr.contains("stopped by SIGINT; uncommitted changes were rolled back"), "{}", outcome.stderr);
 }
 
 #[apply(test)]
-fn ctrl_c_during_copy_ends_both_sides_within_a_second() {
+fn ctrl_c_during_copy_ends_both_sides_at_once() {
     let ends = Ends::new();
     let _held = Held::halt_inserts(&ends.target, "llm_interactions", "true");
     is_interrupted_while(
@@ -199,7 +201,7 @@ fn ctrl_c_during_copy_ends_both_sides_within_a_second() {
 }
 
 #[apply(test)]
-fn ctrl_c_while_an_index_is_built_ends_both_sides_within_a_second() {
+fn ctrl_c_while_an_index_is_built_ends_both_sides_at_once() {
     let ends = Ends::new();
     ends.target.execute(SLOW_INDEX);
     is_interrupted_while(
@@ -209,14 +211,14 @@ fn ctrl_c_while_an_index_is_built_ends_both_sides_within_a_second() {
 }
 
 #[apply(test)]
-fn ctrl_c_while_a_lock_is_waited_for_ends_both_sides_within_a_second() {
+fn ctrl_c_while_a_lock_is_waited_for_ends_both_sides_at_once() {
     let ends = Ends::new();
     let _held = Held::begin(&ends.target, "LOCK TABLE events IN ACCESS SHARE MODE");
     is_interrupted_while(&ends, WAITS_FOR_LOCK);
 }
 
 #[apply(test)]
-fn ctrl_c_while_rows_are_read_back_ends_both_sides_within_a_second() {
+fn ctrl_c_while_rows_are_read_back_ends_both_sides_at_once() {
     let ends = Ends::new();
     ends.proxy.halt_at(Moment::After("TO STDOUT"), Silence::Connection);
     let url = ends.target.url_through(ends.proxy.port);
@@ -227,13 +229,13 @@ fn ctrl_c_while_rows_are_read_back_ends_both_sides_within_a_second() {
     run.finish().expect(130);
     wait_for_no_session_of_the_tool(&ends.target);
     let gone = interrupted.elapsed();
-    assert!(gone < Duration::from_secs(1), "{gone:?}");
+    assert!(gone < AT_ONCE, "{gone:?}");
     ends.proxy.cut();
     assert!(picture(&ends.target) == ends.before);
 }
 
 #[apply(test)]
-fn ctrl_c_over_a_silent_network_ends_within_a_second() {
+fn ctrl_c_over_a_silent_network_ends_at_once() {
     let ends = Ends::new();
     each(STAGES, |(moment, _)| {
         ends.proxy.halt_at(moment, Silence::Network);
@@ -243,7 +245,7 @@ fn ctrl_c_over_a_silent_network_ends_within_a_second() {
         let interrupted = Instant::now();
         run.signal("INT");
         run.finish().expect(130);
-        assert!(interrupted.elapsed() < Duration::from_millis(1500), "{moment:?}: {:?}", interrupted.elapsed());
+        assert!(interrupted.elapsed() < AT_ONCE, "{moment:?}: {:?}", interrupted.elapsed());
         ends.proxy.cut();
         wait_for_no_session_of_the_tool(&ends.target);
         assert!(picture(&ends.target) == ends.before, "{moment:?}");
