@@ -295,7 +295,92 @@ fn unsupported(number: u32) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use openssl::base64::{decode_block, encode_block};
+    use openssl::hash::MessageDigest;
+    use openssl::pkcs5::pbkdf2_hmac;
+    use openssl::pkey::PKey;
+    use openssl::sign::Signer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
     use super::*;
+
+    const PASSWORD: &[u8] = b"secret";
+
+    fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
+        let key = PKey::hmac(key).expect("a key");
+        let mut signer = Signer::new(MessageDigest::sha256(), &key).expect("a digest");
+        signer.sign_oneshot_to_vec(data).expect("a signature")
+    }
+
+    async fn ask(server: &mut DuplexStream, request: u32, data: &[u8]) {
+        let length = u32::try_from(data.len() + 8).expect("short").to_be_bytes();
+        let message = [b"R", &length[..], &request.to_be_bytes()[..], data].concat();
+        server.write_all(&message).await.expect("the client reads");
+    }
+
+    async fn answer(server: &mut DuplexStream) -> String {
+        assert_eq!(server.read_u8().await.expect("an answer"), b'p');
+        let length = server.read_u32().await.expect("a length");
+        let mut body = vec![0; length as usize - 4];
+        server.read_exact(&mut body).await.expect("a body");
+        String::from_utf8_lossy(&body).into_owned()
+    }
+
+    /// A server's part in a login with SCRAM, from its offer to its proof.
+    async fn log_in_by_scram(server: &mut DuplexStream) {
+        ask(server, request::SASL, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0").await;
+        let first = answer(server).await;
+        let (_, bare) = first.split_once(",,").expect("a header");
+        let (_, nonce) = bare.split_once("r=").expect("a nonce");
+        let salt = b"salt";
+        let offer = format!("r={nonce}more,s={},i=1", encode_block(salt));
+        ask(server, request::SASL_CONTINUE, offer.as_bytes()).await;
+        let last = answer(server).await;
+        let (without_proof, proof) = last.rsplit_once(",p=").expect("a proof");
+        assert_eq!(decode_block(proof).expect("base64").len(), 32);
+        let mut salted = [0; 32];
+        pbkdf2_hmac(PASSWORD, salt, 1, MessageDigest::sha256(), &mut salted).expect("a hash");
+        let said = format!("{bare},{offer},{without_proof}");
+        let signature = hmac(&hmac(&salted, b"Server Key"), said.as_bytes());
+        ask(server, request::SASL_FINAL, format!("v={}", encode_block(&signature)).as_bytes()).await;
+    }
+
+    /// How a login ends if the server makes this request after SCRAM.
+    async fn after_scram(binding: ChannelBinding, next: u32, data: &[u8]) -> Result<(), String> {
+        let (client, mut server) = tokio::io::duplex(4096);
+        let mut messages = Messages::over(Box::new(client));
+        let credentials = Credentials {
+            user: "u",
+            password: Password::Known(PASSWORD.to_vec()),
+            has_tls: true,
+            end_point: Some(&[7; 32]),
+            binding,
+            required: None,
+        };
+        let play = async {
+            log_in_by_scram(&mut server).await;
+            ask(&mut server, next, data).await;
+            drop(server);
+        };
+        let (ended, ()) = tokio::join!(authenticate(&mut messages, &credentials), play);
+        ended.map_err(|failure| failure.cause.message)
+    }
+
+    #[tokio::test]
+    async fn after_a_login_with_scram_a_server_gets_nothing_else() {
+        for binding in [ChannelBinding::Require, ChannelBinding::Prefer] {
+            assert_eq!(after_scram(binding, request::OK, b"").await, Ok(()));
+            let again = after_scram(binding, request::SASL, b"SCRAM-SHA-256-PLUS\0\0").await.expect_err("refused");
+            assert!(again.starts_with("the server asks for a second login with SCRAM"), "{again}");
+        }
+        for (next, data) in [(request::CLEARTEXT, &b""[..]), (request::MD5, b"salt")] {
+            let unbound = after_scram(ChannelBinding::Require, next, data).await.expect_err("refused");
+            assert!(
+                unbound.starts_with("`channel_binding=require` needs a login with SCRAM-SHA-256-PLUS"),
+                "{unbound}"
+            );
+        }
+    }
 
     #[test]
     fn a_server_asks_for_rounds() {

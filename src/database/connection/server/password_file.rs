@@ -77,6 +77,9 @@ fn after_field<'l>(line: &'l [u8], value: &[u8]) -> Option<&'l [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const WANTED: [&str; 4] = ["db", "5432", "history", "tarsy"];
@@ -96,5 +99,20 @@ mod tests {
         for line in ["db:5433:history:tarsy:x", "db:5432:history:other:x", "#*:*:*:*:x", "*:*", ""] {
             assert_eq!(of(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn the_name_localhost_is_for_the_default_directory_of_sockets_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("passwords");
+        std::fs::write(&file, "localhost:*:*:*:secret\n").expect("the file can be written");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("it is ours");
+        let address = PostgresqlAddress::new("", 1, None, None, None);
+        let is_found = |host| {
+            let found = in_file(&file, &address, HostPlace { name: host, host, port: 5432 });
+            matches!(found, Password::InFile(..))
+        };
+        let hosts = ["localhost", "/var/run/postgresql", "/tmp", "/run/postgresql"];
+        assert_eq!(hosts.map(is_found), [true, true, false, false]);
     }
 }
