@@ -27,7 +27,7 @@ const STAGES: [(Moment<'static>, &str); 6] = [
 
 /// Stops by itself after a few seconds.
 const SOON: Duration = Duration::from_secs(30);
-/// On a quiet machine it is half a second; whoever only waits for a lock takes five seconds or more.
+/// On a quiet machine it is half a second; a wait for the lock itself takes five seconds or more.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 struct Ends {
